@@ -1,0 +1,97 @@
+package config
+
+import (
+	"syscall"
+	"time"
+)
+
+// Config is one cluster, as its file declares it, with all defaults applied.
+type Config struct {
+	Name string // never empty; default: the name of the file's folder
+	Path string // absolute path of the file, symbolic links resolved
+	Dir  string // folder of Path; relative paths of the file start here
+	Apps []App  // in the order of the file, at least one
+}
+
+// App is one [apps.NAME] table.
+type App struct {
+	Name      string
+	Command   Command
+	Port      int    // public TCP port, 1 to 65535; 0: a worker, without a port
+	Host      string // public address to bind; "" is every address of the machine
+	Instances int    // 0 or more; "cpus" is resolved by Load
+	Cwd       string // absolute
+	Env       map[string]string
+
+	Listen  Listen
+	Count   Count
+	Balance Balance
+
+	Restart       Restart
+	SuccessCodes  []int // exit codes that are no failure, ascending
+	BackoffMin    time.Duration
+	BackoffMax    time.Duration
+	BackoffReset  time.Duration // ready for this long: the next failure counts as the first
+	MaxRestarts   int           // failures within RestartWindow before giving up; 0: never give up
+	RestartWindow time.Duration
+
+	StopSignal  syscall.Signal
+	StopTimeout time.Duration // then SIGKILL
+
+	Autostart bool
+}
+
+// Command is what an instance executes: either a line for a shell or an
+// argument vector. Exactly one of Line and Argv is set.
+type Command struct {
+	Line  string   // run as Shell -c Line
+	Shell string   // the shell for Line; default /bin/sh
+	Argv  []string // executed directly, looked up in PATH when it has no slash
+}
+
+// Args is the argument vector to execute, the program first.
+func (c Command) Args() []string {
+	if c.Argv != nil {
+		return c.Argv
+	}
+	return []string{c.Shell, "-c", c.Line}
+}
+
+// Listen says how the instances of an app get onto its public port.
+type Listen string
+
+// The ways onto a port.
+const (
+	ListenAuto  Listen = "auto"  // the best that the machine allows
+	ListenRelay Listen = "relay" // the instance listens on a private $PORT behind clusterd's relay
+	ListenSelf  Listen = "self"  // the instance sets SO_REUSEPORT on the public $PORT itself
+)
+
+// Count says where the request counts of an app come from.
+type Count string
+
+// The count sources.
+const (
+	CountAuto  Count = "auto"  // the best that the app's way onto its port allows
+	CountRelay Count = "relay" // exact, by the relay
+	CountOff   Count = "off"   // nothing is measured
+)
+
+// Balance says how new connections are spread over the instances.
+type Balance string
+
+// The ways to balance.
+const (
+	BalanceAuto Balance = "auto" // the least loaded instance where it can be chosen
+	BalanceHash Balance = "hash" // the kernel's hash of the connection's addresses
+)
+
+// Restart says after which exits an instance is started again.
+type Restart string
+
+// The restart policies.
+const (
+	RestartAlways    Restart = "always"
+	RestartOnFailure Restart = "on-failure"
+	RestartNever     Restart = "never"
+)
