@@ -1,0 +1,90 @@
+package port
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// Private hands out ports for instances that listen privately behind the
+// relay. It takes them from below the range in which the kernel picks source
+// ports for outgoing connections, so that no connection of the machine can be in
+// the way of an instance's bind. Not safe for concurrent use.
+type Private struct {
+	lowest, count int
+	taken         map[int]bool
+}
+
+// The ports tried when the kernel's own range leaves enough room below it.
+const (
+	privateLowest = 20000
+	privateCount  = 10000
+)
+
+// NewPrivate returns a source of private ports that never hands out one of the
+// public ports.
+func NewPrivate(public []int) *Private {
+	p := &Private{lowest: privateLowest, count: privateCount, taken: map[int]bool{}}
+	if first, _, ok := ephemeral(); ok && first < privateLowest+privateCount {
+		// The kernel's range begins low here: the top of all ports is as good.
+		p.lowest = 1<<16 - privateCount
+	}
+	for _, port := range public {
+		p.taken[port] = true
+	}
+	return p
+}
+
+// Take returns a port that nobody has bound at this moment on any address. It
+// stays taken, for this source, until Put.
+func (p *Private) Take() (int, error) {
+	start := rand.IntN(p.count)
+	for i := range p.count {
+		port := p.lowest + (start+i)%p.count
+		if p.taken[port] || !free(port) {
+			continue
+		}
+		p.taken[port] = true
+		return port, nil
+	}
+	return 0, errors.New("no free private port between " +
+		fmt.Sprintf("%d and %d", p.lowest, p.lowest+p.count-1))
+}
+
+// Put gives a port back.
+func (p *Private) Put(port int) { delete(p.taken, port) }
+
+// free tells whether port can be bound on every address without any reuse.
+func free(port int) bool {
+	host := netip.IPv4Unspecified()
+	if haveIPv6() {
+		host = netip.IPv6Unspecified()
+	}
+	family, sa := sockaddr(netip.AddrPortFrom(host, uint16(port)))
+	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(fd)
+	if family == unix.AF_INET6 {
+		// The system's default (net.ipv6.bindv6only) may leave IPv4 out.
+		if unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 0) != nil {
+			return false
+		}
+	}
+	return unix.Bind(fd, sa) == nil
+}
+
+// ephemeral is the sysctl net.ipv4.ip_local_port_range, see ip(7).
+func ephemeral() (first, last int, ok bool) {
+	b, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range")
+	if err != nil {
+		return 0, 0, false
+	}
+	_, err = fmt.Sscan(string(b), &first, &last)
+	return first, last, err == nil
+}

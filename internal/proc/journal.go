@@ -1,0 +1,204 @@
+package proc
+
+import (
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// How much of each instance's log is kept.
+const (
+	ringLines = 10_000
+	ringBytes = 1 << 20
+)
+
+// defaultLimit is LogQuery.Limit when it is 0.
+const defaultLimit = 1000
+
+// journal keeps the last lines of every instance and of the cluster itself, in
+// one order. Appending never blocks for longer than a reader needs to copy
+// what it asked for, and never fails: old lines make room for new ones.
+type journal struct {
+	mu      sync.Mutex
+	seq     uint64           // of the newest line
+	rings   map[string]*ring // by instance; "" is the cluster
+	changed chan struct{}    // closed at the next append; nil: nobody waits
+}
+
+func newJournal() *journal { return &journal{rings: map[string]*ring{}} }
+
+// append adds lines of one stream, all with the same time.
+func (j *journal) append(instance string, stream Stream, texts ...string) {
+	if len(texts) == 0 {
+		return
+	}
+	now := time.Now()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	r := j.rings[instance]
+	if r == nil {
+		r = &ring{}
+		j.rings[instance] = r
+	}
+	for _, text := range texts {
+		j.seq++
+		r.push(Line{Seq: j.seq, At: now, Instance: instance, Stream: stream, Text: text})
+	}
+	if j.changed != nil {
+		close(j.changed)
+		j.changed = nil
+	}
+}
+
+// wait returns a channel that is closed once there is a line after seq.
+func (j *journal) wait(seq uint64) <-chan struct{} {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.seq > seq {
+		done := make(chan struct{})
+		close(done)
+		return done
+	}
+	if j.changed == nil {
+		j.changed = make(chan struct{})
+	}
+	return j.changed
+}
+
+// page answers q.
+func (j *journal) page(q LogQuery) LogPage {
+	limit := q.Limit
+	if limit <= 0 {
+		limit = defaultLimit
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	p := LogPage{Next: max(j.seq, q.After)}
+	for id, r := range j.rings {
+		if !selects(q.Targets, id) {
+			continue
+		}
+		lines := r.after(q.After)
+		p.Dropped += r.pushed - r.seenAt(q.After) - uint64(len(lines))
+		r.mark(p.Next)
+		if len(lines) > limit {
+			p.Dropped += uint64(len(lines) - limit)
+			lines = lines[len(lines)-limit:]
+		}
+		p.Lines = append(p.Lines, lines...)
+	}
+	slices.SortFunc(p.Lines, func(a, b Line) int {
+		if a.Seq < b.Seq {
+			return -1
+		}
+		return 1
+	})
+	if over := len(p.Lines) - limit; over > 0 {
+		p.Dropped += uint64(over)
+		p.Lines = slices.Clone(p.Lines[over:])
+	}
+	return p
+}
+
+// last returns the newest lines of an instance's own output, at most n.
+func (j *journal) last(instance string, n int) []string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	r := j.rings[instance]
+	if r == nil {
+		return nil
+	}
+	var out []string
+	for i := len(r.lines) - 1; i >= 0 && len(out) < n; i-- {
+		if l := r.lines[i]; l.Stream != StreamEvent && strings.TrimSpace(l.Text) != "" {
+			out = append(out, l.Text)
+		}
+	}
+	slices.Reverse(out)
+	return out
+}
+
+// selects tells whether an instance is one of the targets: "web" selects
+// "web/2". No targets select everything, the cluster's own lines included.
+func selects(targets []string, instance string) bool {
+	if len(targets) == 0 {
+		return true
+	}
+	for _, t := range targets {
+		if t == instance || strings.HasPrefix(instance, t+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+// ring is the log of one instance, oldest line first.
+type ring struct {
+	lines  []Line
+	bytes  int
+	pushed uint64 // lines ever
+	marks  []mark // the places up to which readers have read lately, oldest first
+}
+
+// mark says how many lines of a ring had been pushed when the journal was at
+// seq. It is how a reader that comes back with seq learns how many of the lines
+// since then it missed.
+type mark struct{ seq, pushed uint64 }
+
+// keptMarks bounds ring.marks. A reader that stays away while others read that
+// often is told too many.
+const keptMarks = 16
+
+func (r *ring) push(l Line) {
+	r.lines = append(r.lines, l)
+	r.bytes += len(l.Text)
+	r.pushed++
+	n := 0
+	for len(r.lines)-n > ringLines || (r.bytes > ringBytes && len(r.lines)-n > 1) {
+		r.bytes -= len(r.lines[n].Text)
+		n++
+	}
+	if n == 0 {
+		return
+	}
+	clear(r.lines[:n])
+	r.lines = r.lines[n:]
+}
+
+// after returns the kept lines with a larger Seq, in place.
+func (r *ring) after(seq uint64) []Line {
+	i, _ := slices.BinarySearchFunc(r.lines, seq+1, func(l Line, seq uint64) int {
+		switch {
+		case l.Seq < seq:
+			return -1
+		case l.Seq > seq:
+			return 1
+		}
+		return 0
+	})
+	return r.lines[i:]
+}
+
+func (r *ring) mark(seq uint64) {
+	if n := len(r.marks); n > 0 && r.marks[n-1].seq == seq {
+		return
+	}
+	if len(r.marks) == keptMarks {
+		r.marks = append(r.marks[:0], r.marks[1:]...)
+	}
+	r.marks = append(r.marks, mark{seq, r.pushed})
+}
+
+// seenAt is how many lines had been pushed when the journal was at seq.
+func (r *ring) seenAt(seq uint64) uint64 {
+	if kept := len(r.after(seq)); kept < len(r.lines) {
+		return r.pushed - uint64(kept) // a line not after seq is still here: none was missed
+	}
+	for i := len(r.marks) - 1; i >= 0; i-- {
+		if r.marks[i].seq <= seq {
+			return r.marks[i].pushed
+		}
+	}
+	return 0
+}

@@ -1,0 +1,107 @@
+package proc
+
+import (
+	"context"
+	"os"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// leader is the process that clusterd itself started for an instance: leader
+// of a session and a process group of its own.
+type leader struct {
+	pid      int
+	pidfd    *os.File
+	run      string
+	launcher *launcher
+}
+
+func (p *leader) PID() int { return p.pid }
+
+// siginfoChild is the part of siginfo_t that waitid(2) fills in; its place is
+// the same on every 64-bit Linux.
+type siginfoChild struct {
+	signo, errno, code int32
+	_                  int32
+	pid                int32
+	uid                uint32
+	status             int32
+	_                  [100]byte
+}
+
+func (p *leader) Exited() exitStatus {
+	var info siginfoChild
+	wait := func(fd uintptr) bool {
+		info = siginfoChild{}
+		err := unix.Waitid(unix.P_PIDFD, int(fd), (*unix.Siginfo)(unsafe.Pointer(&info)), unix.WEXITED|unix.WNOWAIT|unix.WNOHANG, nil)
+		return (err == nil && info.pid != 0) || err == unix.ECHILD
+	}
+	raw, err := p.pidfd.SyscallConn()
+	if err == nil {
+		err = raw.Read(wait)
+	}
+	if err != nil { // the descriptor cannot be polled here: wait in a thread
+		_ = unix.Waitid(unix.P_PIDFD, int(p.pidfd.Fd()), (*unix.Siginfo)(unsafe.Pointer(&info)), unix.WEXITED|unix.WNOWAIT, nil)
+	}
+	const exited = 1 // CLD_EXITED; else CLD_KILLED or CLD_DUMPED
+	if info.code == exited {
+		return exitStatus{code: int(info.status)}
+	}
+	return exitStatus{code: -1, signal: syscall.Signal(info.status)}
+}
+
+func (p *leader) Signal(sig syscall.Signal) error {
+	// The leader is unreaped until End, so the group's number is its own.
+	return unix.Kill(-p.pid, sig)
+}
+
+func (p *leader) Members() []int {
+	var pids []int
+	for _, m := range p.launcher.members(p.pid) {
+		pids = append(pids, m.pid)
+	}
+	return pids
+}
+
+// How often End looks whether everything is gone: often at first, for the
+// usual case, then seldom, for a slow one.
+const (
+	endPollMin = time.Millisecond
+	endPollMax = 50 * time.Millisecond
+)
+
+func (p *leader) End(ctx context.Context) {
+	poll := endPollMin
+	for empty := 0; ; {
+		left := p.launcher.members(p.pid)
+		if len(left) == 0 {
+			// Once may be an accident, see children.
+			if empty++; empty == 2 {
+				break
+			}
+			continue
+		}
+		empty = 0
+		if ctx.Err() != nil {
+			for _, m := range left {
+				m.kill()
+			}
+			time.Sleep(poll)
+		} else {
+			select {
+			case <-ctx.Done():
+				poll = endPollMin
+			case <-time.After(poll):
+			}
+		}
+		poll = min(2*poll, endPollMax)
+	}
+	p.launcher.mu.Lock()
+	defer p.launcher.mu.Unlock()
+	_, _ = unix.Wait4(p.pid, nil, 0, nil)
+	delete(p.launcher.leaders, p.pid)
+	p.pidfd.Close()
+}

@@ -1,0 +1,246 @@
+package proc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// spec is what to execute for one generation of an instance.
+type spec struct {
+	args   []string // the program first; looked up in the PATH of env when it has no slash
+	env    []string
+	dir    string
+	stdout *os.File // given to the process; the caller keeps and closes its own
+	stderr *os.File
+	run    string // unique among all runs of all clusterds; also in env, as runVariable
+}
+
+// exitStatus is how a process ended.
+type exitStatus struct {
+	code   int            // -1 when a signal ended it
+	signal syscall.Signal // 0 when it exited by itself
+}
+
+// String says it in words: "exited with code 1", "was killed by SIGKILL".
+func (s exitStatus) String() string {
+	if s.signal != 0 {
+		return "was killed by " + signalName(s.signal)
+	}
+	return fmt.Sprintf("exited with code %d", s.code)
+}
+
+// process is a running instance: a session leader and all its descendants,
+// wherever they moved to. It is the OS half of an instance; the event loop
+// decides when to call what. Tests put a fake in its place.
+type process interface {
+	PID() int
+	// Exited blocks until the leader has ended, and says how. The leader stays
+	// a zombie, so that no signal can reach a stranger with its number.
+	Exited() exitStatus
+	// Signal sends sig to the leader's process group.
+	Signal(sig syscall.Signal) error
+	// Members lists the living processes of the instance, the leader included.
+	Members() []int
+	// End waits until no member is left, kills those that are still there when
+	// ctx ends, and then lets go of the leader. Nothing else may be called
+	// after it.
+	End(ctx context.Context)
+}
+
+// launcher starts processes. Its one thread lives as long as the process does:
+// the kernel ties a parent-death signal to the thread that forked (prctl(2),
+// PR_SET_PDEATHSIG), so that a clusterd killed by SIGKILL takes its instances
+// along.
+type launcher struct {
+	requests chan launch
+
+	mu      sync.Mutex
+	leaders map[int]*leader // by pid, until End lets go
+}
+
+type launch struct {
+	spec  spec
+	reply chan launched
+}
+
+type launched struct {
+	leader *leader
+	err    error
+}
+
+// newLauncher makes this process a subreaper (Linux 3.4), so that whatever an
+// instance starts stays below it in the tree of processes, and begins to reap
+// the orphans that this brings. Call it once in a process.
+func newLauncher() (*launcher, error) {
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return nil, fmt.Errorf("become a subreaper: %w", err)
+	}
+	l := &launcher{requests: make(chan launch), leaders: map[int]*leader{}}
+	go l.serve()
+	go l.reapOrphans()
+	return l, nil
+}
+
+func (l *launcher) serve() {
+	runtime.LockOSThread()
+	for r := range l.requests {
+		p, err := l.fork(r.spec)
+		r.reply <- launched{p, err}
+	}
+}
+
+// start forks and executes s. The error of a command that cannot be executed
+// is a sentence that says why.
+func (l *launcher) start(s spec) (process, error) {
+	reply := make(chan launched, 1)
+	l.requests <- launch{s, reply}
+	r := <-reply
+	if r.err != nil {
+		return nil, r.err
+	}
+	return r.leader, nil
+}
+
+func (l *launcher) fork(s spec) (*leader, error) {
+	path, err := lookPath(s.args[0], s.dir, s.env)
+	if err != nil {
+		return nil, err
+	}
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		return nil, err
+	}
+	defer null.Close()
+
+	// Held until the new pid is known as a leader, or the reaper could take
+	// it for an orphan.
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	pidfd := -1
+	pid, _, err := syscall.StartProcess(path, s.args, &syscall.ProcAttr{
+		Dir:   s.dir,
+		Env:   s.env,
+		Files: []uintptr{null.Fd(), s.stdout.Fd(), s.stderr.Fd()},
+		Sys:   &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL, PidFD: &pidfd},
+	})
+	if err != nil {
+		return nil, execError(path, s.dir, err)
+	}
+	p := &leader{pid: pid, run: s.run, launcher: l}
+	if p.pidfd, err = pollable(pid, pidfd); err != nil {
+		unix.Kill(pid, unix.SIGKILL) // unreaped: it cannot be anybody else
+		unix.Wait4(pid, nil, 0, nil)
+		return nil, err
+	}
+	l.leaders[pid] = p
+	return p, nil
+}
+
+// pollable wraps a pidfd so that waiting for it parks a goroutine, not a thread.
+func pollable(pid, fd int) (*os.File, error) {
+	if fd < 0 { // no clone3 here, as in some sandboxes
+		var err error
+		if fd, err = unix.PidfdOpen(pid, 0); err != nil {
+			return nil, fmt.Errorf("pidfd_open (needs Linux 5.3): %w", err)
+		}
+	}
+	if err := unix.SetNonblock(fd, true); err != nil {
+		unix.Close(fd)
+		return nil, os.NewSyscallError("fcntl", err)
+	}
+	return os.NewFile(uintptr(fd), "pidfd"), nil
+}
+
+// isLeader tells whether pid is an instance's leader that End has not let go.
+func (l *launcher) isLeader(pid int) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.leaders[pid] != nil
+}
+
+// leaderOfRun is the pid of the leader of a run, 0 when it is none of ours.
+func (l *launcher) leaderOfRun(run string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for pid, p := range l.leaders {
+		if p.run == run {
+			return pid
+		}
+	}
+	return 0
+}
+
+// lookPath finds the file to execute as execvp(3) would with the PATH of env,
+// for a process that will start in dir.
+func lookPath(name, dir string, env []string) (string, error) {
+	if strings.Contains(name, "/") {
+		if !filepath.IsAbs(name) {
+			name = filepath.Join(dir, name)
+		}
+		return name, nil // execve says best what is wrong with it
+	}
+	path := "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+	for _, kv := range env {
+		if v, ok := strings.CutPrefix(kv, "PATH="); ok {
+			path = v
+		}
+	}
+	for d := range strings.SplitSeq(path, ":") {
+		if !filepath.IsAbs(d) {
+			d = filepath.Join(dir, d)
+		}
+		file := filepath.Join(d, name)
+		if st, err := os.Stat(file); err == nil && st.Mode().IsRegular() && unix.Access(file, unix.X_OK) == nil {
+			return file, nil
+		}
+	}
+	return "", &CommandError{Command: name, Problem: "not found in PATH (" + path + ")"}
+}
+
+// CommandError says why a command cannot be executed.
+type CommandError struct{ Command, Problem string }
+
+func (e *CommandError) Error() string { return fmt.Sprintf("command %q: %s", e.Command, e.Problem) }
+
+// execError says which of the things that execve(2) reports by one errno it was.
+func execError(path, dir string, err error) error {
+	switch st, statErr := os.Stat(dir); {
+	case statErr != nil:
+		return fmt.Errorf("working directory: %w", statErr)
+	case !st.IsDir():
+		return fmt.Errorf("working directory: %s is not a directory", dir)
+	}
+	st, statErr := os.Stat(path)
+	problem := err.Error()
+	switch {
+	case errors.Is(statErr, fs.ErrNotExist):
+		problem = "no such file"
+	case statErr == nil && st.IsDir():
+		problem = "is a directory"
+	case errors.Is(err, unix.ENOENT):
+		problem = "its interpreter or loader does not exist (see the first line of a script)"
+	case errors.Is(err, unix.EACCES):
+		problem = "not executable, or in a folder that may not be entered (chmod +x?)"
+	case errors.Is(err, unix.ENOEXEC):
+		problem = "neither a program for this machine nor a script with a #! line"
+	}
+	return &CommandError{Command: path, Problem: problem}
+}
+
+// signalName is "SIGTERM", or "signal 40" for one without a name.
+func signalName(s syscall.Signal) string {
+	if name := unix.SignalName(s); name != "" {
+		return name
+	}
+	return fmt.Sprintf("signal %d", int(s))
+}
