@@ -3,6 +3,7 @@ package proc
 import (
 	"context"
 	"os"
+	"sync"
 	"syscall"
 	"time"
 	"unsafe"
@@ -17,6 +18,9 @@ type leader struct {
 	pidfd    *os.File
 	run      string
 	launcher *launcher
+
+	mu   sync.Mutex // held while signalling, so that End cannot let go meanwhile
+	gone bool       // End has let go: the number may be anybody's
 }
 
 func (p *leader) PID() int { return p.pid }
@@ -54,7 +58,12 @@ func (p *leader) Exited() exitStatus {
 }
 
 func (p *leader) Signal(sig syscall.Signal) error {
-	// The leader is unreaped until End, so the group's number is its own.
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.gone {
+		return os.ErrProcessDone
+	}
+	// The leader is unreaped, so the group's number is its own.
 	return unix.Kill(-p.pid, sig)
 }
 
@@ -64,6 +73,17 @@ func (p *leader) Members() []int {
 		pids = append(pids, m.pid)
 	}
 	return pids
+}
+
+func (p *leader) Kill() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.gone {
+		return
+	}
+	for _, m := range p.launcher.members(p.pid) {
+		m.kill()
+	}
 }
 
 // How often End looks whether everything is gone: often at first, for the
@@ -99,6 +119,9 @@ func (p *leader) End(ctx context.Context) {
 		}
 		poll = min(2*poll, endPollMax)
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.gone = true
 	p.launcher.mu.Lock()
 	defer p.launcher.mu.Unlock()
 	_, _ = unix.Wait4(p.pid, nil, 0, nil)

@@ -51,6 +51,9 @@ type process interface {
 	Signal(sig syscall.Signal) error
 	// Members lists the living processes of the instance, the leader included.
 	Members() []int
+	// Kill sends SIGKILL to every member. It returns at once; who forked
+	// meanwhile is left to End.
+	Kill()
 	// End waits until no member is left, kills those that are still there when
 	// ctx ends, and then lets go of the leader. Nothing else may be called
 	// after it.

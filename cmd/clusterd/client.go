@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"clusterd/internal/control"
+	"clusterd/internal/proc"
+)
+
+// place is where the running cluster of the config file can be reached. The
+// file need not exist any more.
+func (o options) place() (control.Place, error) {
+	path, err := filepath.Abs(o.config)
+	if err != nil {
+		return control.Place{}, failed(err)
+	}
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return control.Place{}, failed(err)
+	}
+	p, err := control.PlaceOf(path)
+	return p, failed(err)
+}
+
+// dial reaches the running cluster.
+func (o options) dial(ctx context.Context) (*control.Client, error) {
+	p, err := o.place()
+	if err != nil {
+		return nil, err
+	}
+	c, err := control.Dial(ctx, p)
+	if errors.Is(err, control.ErrNotRunning) {
+		return nil, fmt.Errorf("%w for %s; start it with: clusterd -c %s", err, o.config, o.config)
+	}
+	return c, failed(err)
+}
+
+// talk calls f with a client of the running cluster. Its context ends with
+// Ctrl-C.
+func (o options) talk(f func(ctx context.Context, c *control.Client) error) error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	c, err := o.dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	return failed(f(ctx, c))
+}
+
+// actCommand is a command that does one verb to its targets.
+func actCommand(o *options, verb proc.Verb, short, long string) *cobra.Command {
+	return &cobra.Command{
+		Use:   string(verb) + " TARGET…",
+		Short: short,
+		Long:  long + "\n\nA TARGET is an app (web) or one of its instances (web/2).",
+		Args:  cobra.MinimumNArgs(1),
+		RunE: func(_ *cobra.Command, targets []string) error {
+			return o.talk(func(ctx context.Context, c *control.Client) error {
+				return c.Do(ctx, proc.Action{Verb: verb, Targets: targets})
+			})
+		},
+	}
+}
+
+func startCommand(o *options) *cobra.Command {
+	return actCommand(o, proc.VerbStart, "Start what is stopped, has failed, or waits to be retried",
+		"Starts instances that do not run, and returns when they are ready or one of them\nis not going to be.")
+}
+
+func stopCommand(o *options) *cobra.Command {
+	return actCommand(o, proc.VerbStop, "Stop instances until they are started again",
+		"Stops instances gracefully and returns when their last process is gone.")
+}
+
+func restartCommand(o *options) *cobra.Command {
+	return actCommand(o, proc.VerbRestart, "Stop and start instances",
+		"Stops instances and starts them again, all at once; new connections wait\nmeanwhile. Returns when they are ready.")
+}
+
+func downCommand(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use:   "down",
+		Short: "Stop the cluster",
+		Long:  "Stops every instance gracefully, then clusterd itself. Returns when all is gone.",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			p, err := o.place()
+			if err != nil {
+				return err
+			}
+			return o.talk(func(ctx context.Context, c *control.Client) error {
+				if err := c.Down(ctx); err != nil {
+					return err
+				}
+				return awaitDown(ctx, p)
+			})
+		},
+	}
+}
+
+// awaitDown blocks until the daemon of the cluster at p has ended: it holds the
+// cluster's lock until then.
+func awaitDown(ctx context.Context, p control.Place) error {
+	const poll = 20 * time.Millisecond
+	for {
+		lock, err := p.Lock()
+		if err == nil {
+			lock.Release()
+			return nil
+		}
+		if _, running := errors.AsType[*control.RunningError](err); !running {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return errors.New("interrupted; the cluster is still stopping")
+		case <-time.After(poll):
+		}
+	}
+}

@@ -1,0 +1,168 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"golang.org/x/term"
+
+	"clusterd/internal/config"
+	"clusterd/internal/control"
+	"clusterd/internal/proc"
+	"clusterd/internal/tui"
+)
+
+// load reads the config file, or says what is wrong with it.
+func (o options) load() (*config.Config, error) {
+	cfg, err := config.Load(o.config)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, &exitError{exitUsage, fmt.Errorf("there is no %s here; name the config file with -c", o.config)}
+	}
+	if err != nil {
+		return nil, &exitError{exitUsage, err}
+	}
+	return cfg, nil
+}
+
+// runCluster runs the cluster in the foreground until it is down again.
+func runCluster(o options, noTUI bool) error {
+	cfg, err := o.load()
+	if err != nil {
+		return err
+	}
+	place, err := control.PlaceOf(cfg.Path)
+	if err != nil {
+		return failed(err)
+	}
+	lock, err := place.Lock()
+	if _, running := errors.AsType[*control.RunningError](err); running {
+		return failed(fmt.Errorf("%w; see it with: clusterd dash -c %s", err, o.config))
+	}
+	if err != nil {
+		return failed(err)
+	}
+	defer lock.Release()
+
+	cluster, err := proc.New(cfg, version)
+	if err != nil {
+		return failed(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	stopSignals := onSignals(ctx, stop, cluster.Kill)
+	defer stopSignals()
+	server, err := control.Serve(place, cluster, stop)
+	if err != nil {
+		return failed(err)
+	}
+	defer server.Close()
+
+	if noTUI || !canShowDashboard() {
+		return failed(runPlain(ctx, cluster))
+	}
+	return failed(runDashboard(ctx, stop, cluster))
+}
+
+// runPlain runs the cluster with its logs on stdout and events on stderr. It
+// ends when nothing is left that could run again, too.
+func runPlain(ctx context.Context, cluster *proc.Cluster) error {
+	p := newPrinter(cluster)
+	ended := make(chan struct{})
+	printed := make(chan struct{})
+	go func() {
+		defer close(printed)
+		p.follow(ended)
+	}()
+	err := cluster.Run(ctx, true)
+	close(ended)
+	<-printed
+	return err
+}
+
+// runDashboard runs the cluster behind a dashboard, and shows in plain text how
+// it ends.
+func runDashboard(ctx context.Context, stop func(), cluster *proc.Cluster) error {
+	result := make(chan error, 1)
+	over, ended := context.WithCancel(context.Background())
+	go func() {
+		result <- cluster.Run(ctx, false)
+		ended()
+	}()
+	select {
+	case <-cluster.Started():
+	case err := <-result: // it could not start: no dashboard for that
+		return err
+	}
+	_, tuiErr := tui.Run(leaveWhenStopping(ctx, over), cluster, tui.Options{Env: os.Getenv})
+
+	// The dashboard is gone: because the user wants the cluster to stop,
+	// because it stops already, or because the terminal has gone away.
+	stop()
+	p := newPrinter(cluster)
+	p.skipToEnd()
+	p.eventsOnly = true
+	printed := make(chan struct{})
+	go func() {
+		defer close(printed)
+		p.follow(over.Done())
+	}()
+	err := <-result
+	<-printed
+	if err == nil && tuiErr != nil {
+		err = fmt.Errorf("the dashboard: %w", tuiErr)
+	}
+	return err
+}
+
+// leaveWhenStopping is a context that ends when either does: a dashboard has
+// to leave the screen both when the cluster is told to stop and when it ended.
+func leaveWhenStopping(stopping, over context.Context) context.Context {
+	ctx, cancel := context.WithCancel(stopping)
+	context.AfterFunc(over, cancel)
+	return ctx
+}
+
+// canShowDashboard tells whether there is a terminal that can show it.
+func canShowDashboard() bool {
+	return term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stdout.Fd())) && os.Getenv("TERM") != "dumb"
+}
+
+// onSignals stops the cluster at the first SIGINT, SIGTERM or SIGHUP and kills
+// it at the second, or at the first when it is being stopped for another
+// reason. The returned function ends that.
+func onSignals(ctx context.Context, stop, kill func()) func() {
+	// With a handler, a write to a closed pipe is an error and no death;
+	// ignoring it instead would be inherited by the instances.
+	pipe := make(chan os.Signal, 1)
+	signal.Notify(pipe, syscall.SIGPIPE)
+
+	signals := []os.Signal{syscall.SIGINT, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // as nohup does
+		signals = append(signals, syscall.SIGHUP)
+	}
+	got := make(chan os.Signal, 2)
+	signal.Notify(got, signals...)
+	done := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case <-got:
+				if ctx.Err() != nil {
+					kill()
+				}
+				stop()
+			case <-done:
+				return
+			}
+		}
+	}()
+	return func() {
+		signal.Stop(got)
+		close(done)
+	}
+}

@@ -1,0 +1,111 @@
+package control
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// Place is where the control files of one cluster are. The daemon and its
+// clients find the same one from the path of the config file.
+type Place struct {
+	Socket string
+	lock   string
+}
+
+// PlaceOf returns the place of the cluster whose config file is at path, which
+// must be absolute, with symbolic links resolved. It makes the folder, in
+// $XDG_RUNTIME_DIR, or in the temp directory where that is not set, and makes
+// sure that nobody else can write to it.
+func PlaceOf(path string) (Place, error) {
+	dir, err := runtimeDir()
+	if err != nil {
+		return Place{}, err
+	}
+	sum := sha256.Sum256([]byte(path))
+	base := filepath.Join(dir, hex.EncodeToString(sum[:8]))
+	p := Place{Socket: base + ".sock", lock: base + ".lock"}
+	if max := len(unix.RawSockaddrUnix{}.Path) - 1; len(p.Socket) > max {
+		return Place{}, fmt.Errorf("the path of the control socket, %s, is longer than the %d bytes that a socket can have; "+
+			"set XDG_RUNTIME_DIR to a shorter one", p.Socket, max)
+	}
+	return p, nil
+}
+
+func runtimeDir() (string, error) {
+	dir := filepath.Join(os.TempDir(), "clusterd-"+strconv.Itoa(os.Getuid()))
+	if xdg := os.Getenv("XDG_RUNTIME_DIR"); xdg != "" {
+		dir = filepath.Join(xdg, "clusterd")
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return "", fmt.Errorf("make the folder of the control socket: %w", err)
+	}
+	// In a shared temp directory somebody else may have been there first.
+	var st unix.Stat_t
+	if err := unix.Lstat(dir, &st); err != nil {
+		return "", fmt.Errorf("look at the folder of the control socket, %s: %w", dir, err)
+	}
+	switch {
+	case st.Mode&unix.S_IFMT != unix.S_IFDIR:
+		return "", fmt.Errorf("%s is to be the folder of the control socket, but is no folder", dir)
+	case int(st.Uid) != os.Getuid():
+		return "", fmt.Errorf("%s is to be the folder of the control socket, but belongs to user %d; set XDG_RUNTIME_DIR", dir, st.Uid)
+	case st.Mode&0o077 != 0:
+		return "", fmt.Errorf("%s is to be the folder of the control socket, but others may enter it; chmod 700 it", dir)
+	}
+	return dir, nil
+}
+
+// RunningError says that a cluster runs already.
+type RunningError struct{ PID int } // 0: not known
+
+func (e *RunningError) Error() string {
+	if e.PID == 0 {
+		return "this cluster is already running"
+	}
+	return fmt.Sprintf("this cluster is already running, as pid %d", e.PID)
+}
+
+// Lock is held by the daemon of a cluster as long as it lives; the kernel drops
+// it with the process.
+type Lock struct{ file *os.File }
+
+// Lock takes the cluster's lock, or returns a *RunningError.
+func (p Place) Lock() (*Lock, error) {
+	f, err := os.OpenFile(p.lock, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open the lock of the cluster: %w", err)
+	}
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		b := make([]byte, 20)
+		n, _ := f.Read(b)
+		f.Close()
+		pid, _ := strconv.Atoi(string(b[:n]))
+		return nil, &RunningError{PID: pid}
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("lock %s: %w", p.lock, err)
+	}
+	// The pid is only for people; the lock is what counts.
+	if err := f.Truncate(0); err == nil {
+		_, err = f.WriteAt([]byte(strconv.Itoa(os.Getpid())), 0)
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("write %s: %w", p.lock, err)
+	}
+	return &Lock{f}, nil
+}
+
+// Release lets go of the lock. Its file stays: removing it would let two
+// daemons lock two files of the same name.
+func (l *Lock) Release() { l.file.Close() }

@@ -1,0 +1,350 @@
+package proc
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	"clusterd/internal/config"
+	"clusterd/internal/port"
+)
+
+const (
+	// stopDrain is how long requests in flight may take before an instance is
+	// told to stop, when nobody follows it. It is short: the instance has the
+	// same chance after its stop signal.
+	stopDrain = time.Second
+	// readyTimeout is after how long a starting instance is called late.
+	readyTimeout = 30 * time.Second
+)
+
+// start begins a new generation. The instance has no run, and waits for
+// nothing from here on.
+func (c *Cluster) start(inst *instance) {
+	c.cancelRetry(inst)
+	a := inst.app
+	if !a.open {
+		if err := a.way.open(); err != nil {
+			c.set(inst, StateStarting, "")
+			go func() { c.post(openFailedMsg{a, port.FindHolders(err)}) }()
+			return
+		}
+		a.open = true
+	}
+	at, err := a.way.prepare()
+	if err != nil {
+		c.fail(inst, "cannot start: "+err.Error())
+		return
+	}
+	inst.generation++
+	r := newRun(inst, at)
+	inst.run = r
+	c.set(inst, StateStarting, "")
+	go c.launch(r)
+}
+
+// launch starts the process of a run; it runs in a goroutine of its own.
+func (c *Cluster) launch(r *run) {
+	s, streams, err := specOf(r)
+	if err == nil {
+		var p process
+		p, err = c.os.start(s)
+		s.stdout.Close()
+		s.stderr.Close()
+		if err == nil {
+			streams.follow(c.journal, r.inst.id)
+			c.post(launchedMsg{run: r, process: p})
+			return
+		}
+		streams.close()
+	}
+	c.post(launchedMsg{run: r, err: err})
+}
+
+func (c *Cluster) onLaunched(m launchedMsg) {
+	r, inst := m.run, m.run.inst
+	if m.err != nil {
+		c.dispose(r)
+		switch {
+		case r.stopping && inst.again:
+			inst.again = false
+			c.start(inst)
+		case r.stopping:
+			c.set(inst, StateStopped, "")
+		default:
+			c.fail(inst, "cannot start: "+m.err.Error())
+		}
+		return
+	}
+	r.process = m.process
+	r.launchedAt = time.Now()
+	c.event(inst.id, fmt.Sprintf("started, pid %d", r.process.PID()))
+	go func() { c.post(exitedMsg{r, r.process.Exited()}) }()
+	if r.stopping {
+		c.signalStop(r)
+		return
+	}
+	listening := inst.app.way.listening(r.place)
+	go func() {
+		at, err := listening(r.alive, r.process, func(text string) { c.post(hintMsg{r, text}) })
+		if r.alive.Err() == nil {
+			c.post(listeningMsg{r, at, err})
+		}
+	}()
+	r.deadline = time.AfterFunc(readyTimeout, func() { c.post(lateMsg{r}) })
+}
+
+func (c *Cluster) onListening(m listeningMsg) {
+	r, inst := m.run, m.run.inst
+	if !r.current() || r.stopping || r.exited {
+		return
+	}
+	if m.err != nil {
+		c.set(inst, StateStarting, m.err.Error())
+		return
+	}
+	r.deadline.Stop()
+	r.place = m.at
+	r.readyAt = time.Now()
+	alive := r.alive
+	inst.app.way.admit(inst.index, r.place, func() bool { return alive.Err() == nil })
+	c.set(inst, StateReady, "")
+	c.event(inst.id, "ready after "+round(r.readyAt.Sub(r.launchedAt)).String())
+}
+
+func (c *Cluster) onHint(m hintMsg) {
+	if inst := m.run.inst; m.run.current() && inst.state == StateStarting {
+		c.set(inst, StateStarting, m.text)
+		c.event(inst.id, m.text)
+	}
+}
+
+func (c *Cluster) onLate(m lateMsg) {
+	if inst := m.run.inst; m.run.current() && inst.state == StateStarting {
+		m.run.late = true
+		c.event(inst.id, fmt.Sprintf("still not ready after %s", readyTimeout))
+	}
+}
+
+// stop ends an instance for good, or with again set beforehand to start it
+// anew. drain bounds how long its requests in flight may take before it is told.
+func (c *Cluster) stop(inst *instance, drain time.Duration) {
+	c.cancelRetry(inst)
+	r := inst.run
+	if r == nil {
+		if inst.state != StateDone && inst.state != StateFailed {
+			c.set(inst, StateStopped, "")
+		}
+		return
+	}
+	if r.stopping {
+		return
+	}
+	r.stopping = true
+	if r.deadline != nil {
+		r.deadline.Stop()
+	}
+	if r.exited {
+		return // its end is under way
+	}
+	c.set(inst, StateStopping, "")
+	if r.process == nil {
+		return // onLaunched goes on from here
+	}
+	if r.readyAt.IsZero() {
+		c.signalStop(r)
+		return
+	}
+	wait := inst.app.way.drain(inst.index)
+	go func() {
+		ctx, cancel := context.WithTimeout(r.alive, drain)
+		defer cancel()
+		wait(ctx)
+		c.post(drainedMsg{r})
+	}()
+}
+
+func (c *Cluster) onDrained(m drainedMsg) {
+	if r := m.run; r.current() && !r.exited && !r.signaled {
+		c.signalStop(r)
+	}
+}
+
+// signalStop tells a run's processes to end, and starts the clock for those
+// that do not.
+func (c *Cluster) signalStop(r *run) {
+	inst := r.inst
+	r.signaled = true
+	sig := inst.app.config.StopSignal
+	if err := r.process.Signal(sig); err != nil {
+		c.event(inst.id, fmt.Sprintf("cannot be sent %s: %v", signalName(sig), err))
+	}
+	r.deadline = time.AfterFunc(inst.app.config.StopTimeout, func() { c.post(overdueMsg{r}) })
+}
+
+func (c *Cluster) onOverdue(m overdueMsg) {
+	r, inst := m.run, m.run.inst
+	if !r.current() {
+		return
+	}
+	what := "did not stop"
+	if r.exited {
+		what = "left processes behind that did not stop"
+	}
+	c.event(inst.id, fmt.Sprintf("%s within %s of %s; killing it", what,
+		inst.app.config.StopTimeout, signalName(inst.app.config.StopSignal)))
+	c.killRun(r)
+}
+
+// killRun ends every process of a run at once.
+func (c *Cluster) killRun(r *run) {
+	r.hurry()
+	if p := r.process; p != nil && !r.exited {
+		go p.Kill()
+	}
+}
+
+func (c *Cluster) onExited(m exitedMsg) {
+	r, inst := m.run, m.run.inst
+	now := time.Now()
+	r.exited, r.status = true, m.status
+	r.hasEnded()
+	if !r.readyAt.IsZero() {
+		inst.app.way.withdraw(inst.index)
+	}
+	inst.lastExit = exitOf(m.status, now, now.Sub(r.launchedAt))
+	if !r.signaled {
+		// Nobody told it to end, so whatever it leaves behind is unled.
+		r.hurry()
+		if r.deadline != nil {
+			r.deadline.Stop()
+		}
+	}
+	c.set(inst, StateStopping, short(m.status)+", ending what it left behind")
+	go func() {
+		r.process.End(r.patience)
+		c.post(endedMsg{r})
+	}()
+}
+
+func (c *Cluster) onEnded(m endedMsg) {
+	r, inst := m.run, m.run.inst
+	c.dispose(r)
+	ran := time.Duration(inst.lastExit.After * float64(time.Second))
+	switch {
+	case inst.again && !c.stopping:
+		c.event(inst.id, fmt.Sprintf("%s after %s; restarting, as asked", r.status, round(ran)))
+		inst.again = false
+		inst.history = history{}
+		c.start(inst)
+	case r.stopping || c.stopping:
+		c.event(inst.id, fmt.Sprintf("%s after %s; stopped", r.status, round(ran)))
+		inst.history = history{}
+		c.set(inst, StateStopped, "")
+	default:
+		c.afterEnding(inst, ending{
+			status:   r.status,
+			at:       inst.lastExit.At,
+			ran:      ran,
+			readyFor: r.readyFor(inst.lastExit.At),
+		})
+	}
+}
+
+// afterEnding does what decide says about a run that nobody asked to end.
+func (c *Cluster) afterEnding(inst *instance, e ending) {
+	var d decision
+	d, inst.history = decide(inst.app.policy, inst.history, e, c.os.jitter())
+	c.event(inst.id, d.event)
+	if hint := c.clashHint(inst); hint != "" && e.readyFor == 0 {
+		c.event(inst.id, hint)
+	}
+	c.set(inst, d.next, d.reason)
+	if d.next != StateBackoff {
+		return
+	}
+	inst.retryAt = e.at.Add(d.delay)
+	if d.delay == 0 {
+		inst.restarts++
+		c.start(inst)
+		return
+	}
+	var timer *time.Timer
+	timer = time.AfterFunc(time.Until(inst.retryAt), func() { c.post(retryMsg{inst, timer}) })
+	inst.retry = timer
+}
+
+func (c *Cluster) onRetry(m retryMsg) {
+	if m.inst.retry == nil || m.inst.retry != m.timer {
+		return // cancelled when it had already fired
+	}
+	m.inst.restarts++
+	c.start(m.inst)
+}
+
+func (c *Cluster) onOpenFailed(m openFailedMsg) {
+	for _, inst := range m.app.instances {
+		if inst.run == nil && inst.state == StateStarting {
+			c.fail(inst, "cannot start: "+m.err.Error())
+		}
+	}
+}
+
+// fail gives an instance up for a reason that trying again would not change.
+func (c *Cluster) fail(inst *instance, reason string) {
+	inst.history = history{}
+	c.set(inst, StateFailed, reason)
+	c.event(inst.id, reason)
+}
+
+// dispose forgets a run of which nothing is left.
+func (c *Cluster) dispose(r *run) {
+	r.hasEnded()
+	r.hurry()
+	if r.deadline != nil {
+		r.deadline.Stop()
+	}
+	r.inst.app.way.release(r.place)
+	r.inst.run = nil
+	r.inst.usage = usage{}
+}
+
+func (c *Cluster) cancelRetry(inst *instance) {
+	if inst.retry != nil {
+		inst.retry.Stop()
+		inst.retry = nil
+	}
+}
+
+func (c *Cluster) set(inst *instance, s State, reason string) {
+	inst.state, inst.reason = s, reason
+}
+
+// addressInUse is how servers say that they cannot have their port.
+var addressInUse = regexp.MustCompile(`(?i)EADDRINUSE|address already in use|address in use`)
+
+// clashHint explains the one mistake that everyone makes behind the relay: a
+// server that listens on the public port, which clusterd has, and not on $PORT.
+func (c *Cluster) clashHint(inst *instance) string {
+	a := inst.app
+	if a.way.listen != string(config.ListenRelay) {
+		return ""
+	}
+	for _, line := range c.journal.last(inst.id, 20) {
+		if addressInUse.MatchString(line) && strings.Contains(line, fmt.Sprint(a.config.Port)) {
+			return fmt.Sprintf("port %d is clusterd's: behind the relay an instance must listen on $PORT, a private port, "+
+				`or set SO_REUSEPORT itself with listen = "self"`, a.config.Port)
+		}
+	}
+	return ""
+}
+
+func exitOf(s exitStatus, at time.Time, after time.Duration) *Exit {
+	e := &Exit{Code: s.code, At: at, After: after.Seconds()}
+	if s.signal != 0 {
+		e.Signal = signalName(s.signal)
+	}
+	return e
+}

@@ -1,0 +1,14 @@
+// Package relay passes connections from an app's public sockets on to its
+// instances, and counts what they carry.
+//
+// One client connection is paired with one instance connection and the bytes
+// pass unchanged, so the relay adds no reading of HTTP of its own between the
+// two: it only follows the framing of HTTP/1.x (RFC 9112) far enough to know
+// where messages begin and end. That tells it which requests were answered,
+// with which status and how fast, and where a connection may leave an instance
+// that is to be stopped. What it cannot follow for certain (TLS, HTTP/2,
+// other protocols, ambiguous framing) it passes on blindly and says so.
+//
+// Each pair has two goroutines, one for each direction. A connection without
+// traffic holds no buffer.
+package relay

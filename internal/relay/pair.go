@@ -1,0 +1,318 @@
+package relay
+
+import (
+	"errors"
+	"net"
+	"sync"
+	"time"
+)
+
+// pair is a client's connection and, while it needs one, the link to an
+// instance. Two goroutines work on it: one reads the client (request.go), one
+// the instance (response.go).
+type pair struct {
+	relay  *Relay
+	home   *slot
+	client net.Conn
+	in     *source // of the client; used by the request goroutine only
+
+	mu      sync.Mutex
+	changed *sync.Cond // on mu: link, sent, opaque or ended has changed
+	link    *link      // nil: none
+	counted *slot      // the slot that counts this connection; nil: none yet
+	// sent are the requests passed on and not answered yet, oldest first. The
+	// request goroutine appends, the response goroutine removes.
+	sent      []request
+	copied    []byte // backs the again of a request
+	sending   bool   // the body of the newest request is still being passed on
+	repeating bool   // the response goroutine looks for another link for the request in sent
+	opaque    bool   // bytes pass both ways, unread
+	silent    bool   // the instance has said all it will on this link, and opaque is set
+	last      bool   // the client has got its last response; it is only left to hang up
+	ended     bool   // the client's connection is closed
+
+	readBy  time.Time // the read deadline of client; request goroutine only
+	writeBy time.Time // its write deadline; response goroutine only
+}
+
+// request is what is remembered of a request until its response has passed.
+type request struct {
+	method  method
+	upgrade bool
+	close   bool
+	at      time.Time // when it was passed on
+	// again is the whole request, if it may be sent a second time; else nil.
+	again []byte
+}
+
+// link is a pair's connection to an instance.
+type link struct {
+	pair  *pair
+	slot  *slot
+	inst  *Instance
+	conn  net.Conn
+	out   *source // of the instance; used by the response goroutine only
+	fresh bool    // nothing has been answered on it yet; guarded by pair.mu
+	heard bool    // it has sent something since the last request began; guarded by pair.mu
+	going bool    // it is to be left at the next message boundary; guarded by pair.mu
+	free  chan struct{}
+	freed sync.Once
+}
+
+func newPair(r *Relay, home *slot, conn net.Conn) (*pair, error) {
+	in, err := newSource(conn)
+	if err != nil {
+		return nil, err
+	}
+	p := &pair{relay: r, home: home, client: conn, in: in}
+	p.changed = sync.NewCond(&p.mu)
+	return p, nil
+}
+
+// serve works until the client's connection is closed and both goroutines are
+// done with it.
+func (p *pair) serve() {
+	p.readRequests()
+	p.end()
+	p.in.release()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.counted != nil {
+		p.counted.counters.ConnClosed()
+	}
+}
+
+// end closes both connections and waits for the response goroutine.
+func (p *pair) end() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ended = true
+	p.client.Close()
+	p.changed.Broadcast()
+	if p.link != nil {
+		p.link.conn.Close()
+	}
+	for p.link != nil || p.repeating {
+		p.changed.Wait()
+	}
+}
+
+// abort closes both connections from outside; the goroutines find out.
+func (p *pair) abort() {
+	p.client.Close()
+	// Relay.mu is held here, and p.mu may be held by someone who wants it.
+	p.relay.running.Add(1)
+	go func() {
+		defer p.relay.running.Done()
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.ended = true
+		p.changed.Broadcast()
+		if p.link != nil {
+			p.link.conn.Close()
+		}
+	}()
+}
+
+// errEnded is why a pair that is being closed does nothing more.
+var errEnded = errors.New("the connection is closed")
+
+// errNobody is that no instance was live for as long as a client is held.
+var errNobody = errors.New("no instance is live")
+
+// connect opens a link to a live instance, waiting for one if need be. It is
+// called without p.mu, by one goroutine at a time, while there is no link.
+func (p *pair) connect() (*link, error) {
+	r := p.relay
+	var giveUp <-chan time.Time
+	tried := map[*slot]bool{}
+	for {
+		s, inst, changed := r.pick(p.home, tried)
+		if s != nil {
+			l, err := p.dial(s, inst)
+			if err == nil {
+				return l, nil
+			}
+			tried[s] = true
+			continue
+		}
+		if p.isEnded() {
+			return nil, errEnded
+		}
+		if giveUp == nil {
+			t := time.NewTimer(r.limits.Hold)
+			defer t.Stop()
+			giveUp = t.C
+		}
+		var again <-chan time.Time
+		if len(tried) > 0 {
+			// All live ones refused: they are starting or dying, and may be
+			// back without being admitted anew.
+			again = time.After(20 * time.Millisecond)
+			clear(tried)
+		}
+		select {
+		case <-changed:
+		case <-again:
+		case <-giveUp:
+			return nil, errNobody
+		}
+	}
+}
+
+func (p *pair) isEnded() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.ended
+}
+
+func (p *pair) dial(s *slot, inst *Instance) (*link, error) {
+	l := &link{pair: p, slot: s, inst: inst, fresh: true, free: make(chan struct{})}
+	// Known before the connection is made, so that the next one to pick counts
+	// it, and a drain sees it.
+	r := p.relay
+	r.mu.Lock()
+	if s.live != inst {
+		r.mu.Unlock()
+		return nil, errNobody
+	}
+	s.links[l] = struct{}{}
+	r.mu.Unlock()
+	conn, err := r.dialer.Dial(inst.Network, inst.Address)
+	if err == nil {
+		l.conn = conn
+		l.out, err = newSource(conn)
+	}
+	if err != nil {
+		l.forget()
+		if conn != nil {
+			conn.Close()
+		}
+		return nil, err
+	}
+	return l, nil
+}
+
+// attach makes l the pair's link. p.mu is held. It is false when the pair has
+// ended, or l's instance is to be left before anything was sent to it.
+func (p *pair) attach(l *link) bool {
+	if p.ended || l.going {
+		l.conn.Close()
+		l.forget()
+		return false
+	}
+	p.link = l
+	if p.counted != l.slot {
+		if p.counted != nil {
+			p.counted.counters.ConnClosed()
+		}
+		p.counted = l.slot
+		p.counted.counters.ConnOpened()
+	}
+	p.changed.Broadcast()
+	return true
+}
+
+// detach lets go of the pair's link. p.mu is held.
+func (p *pair) detach(l *link) {
+	l.conn.Close()
+	if p.link == l {
+		p.link = nil
+		p.changed.Broadcast()
+	}
+	l.forget()
+}
+
+// leave makes the pair leave l at the next message boundary, which may be now.
+func (l *link) leave() {
+	p := l.pair
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l.going = true
+	switch {
+	case p.link != l: // being dialled, attach sees that it is to be left; or left already
+	case p.opaque:
+		l.setFree()
+	default:
+		p.boundary()
+	}
+}
+
+// forget removes l from its slot's links.
+func (l *link) forget() {
+	l.pair.relay.mu.Lock()
+	delete(l.slot.links, l)
+	l.pair.relay.mu.Unlock()
+	l.setFree()
+}
+
+// setFree tells a drain that no request is in flight on l.
+func (l *link) setFree() { l.freed.Do(func() { close(l.free) }) }
+
+// boundary leaves a link that is to be left, if nothing is in flight on it. The
+// response goroutine finds it closed and detaches it. p.mu is held.
+func (p *pair) boundary() {
+	if l := p.link; l != nil && l.going && len(p.sent) == 0 && !p.sending && !p.opaque {
+		l.setFree()
+		l.conn.Close()
+	}
+}
+
+// setOpaque gives up following: for good, and for what has not been answered.
+// unparsed tells that this is not what the two sides agreed on (an upgrade), but
+// what the relay does not understand. p.mu is held.
+func (p *pair) setOpaque(unparsed bool) {
+	if p.opaque {
+		return
+	}
+	p.opaque = true
+	if p.counted != nil {
+		for range p.sent {
+			p.counted.counters.RequestAborted()
+		}
+		if unparsed {
+			p.counted.counters.ConnUnparsed()
+		}
+	}
+	p.sent = nil
+	p.sending = false
+	if p.link != nil {
+		p.link.setFree()
+	}
+	p.changed.Broadcast()
+}
+
+// lingerTime is how long a client has to take note that its connection is
+// closed. Closing it with unread bytes of the client would reset it, and might
+// destroy the response on its way (RFC 9112, section 9.6).
+const lingerTime = 2 * time.Second
+
+// finish ends the client's connection in good order: it has got its last
+// response. The request goroutine reads on until the client hangs up, or not
+// for long. p.mu is held.
+func (p *pair) finish() {
+	p.last = true
+	for range p.sent {
+		p.counted.counters.RequestAborted()
+	}
+	p.sent = nil
+	closeWrite(p.client)
+	_ = p.client.SetReadDeadline(time.Now().Add(lingerTime))
+	p.changed.Broadcast()
+}
+
+// reset ends the client's connection so that it cannot take what it has got for
+// a whole response.
+func (p *pair) reset() {
+	if tcp, ok := p.client.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0)
+	}
+	p.client.Close()
+}
+
+// closeWrite tells the other end that nothing more comes.
+func closeWrite(c net.Conn) {
+	if half, ok := c.(interface{ CloseWrite() error }); ok {
+		_ = half.CloseWrite() // it may be gone
+	}
+}

@@ -1,0 +1,292 @@
+package relay
+
+import (
+	"context"
+	"net"
+	"sync"
+	"time"
+
+	"clusterd/internal/traffic"
+)
+
+// Options of a Relay. The zero value is fine.
+type Options struct {
+	// Hash gives a connection to the instance of the slot whose socket the
+	// kernel chose for it, as long as that is live. Otherwise it goes to the
+	// live instance with the fewest connections, and that one breaks ties.
+	Hash   bool
+	Limits Limits
+	// Log, if set, gets a rare sentence for a human. It must not block.
+	Log func(string)
+}
+
+// Instance is a live process that serves a slot.
+type Instance struct {
+	Network, Address string      // to dial
+	Alive            func() bool // whether the process still runs; nil: assume so. Must not block
+}
+
+// Relay serves the public sockets of one app. All methods may be called by any
+// goroutine.
+type Relay struct {
+	hash   bool
+	limits Limits
+	log    func(string)
+	dialer net.Dialer
+
+	mu      sync.Mutex
+	slots   map[int]*slot
+	pairs   map[*pair]struct{}
+	changed chan struct{} // closed and replaced when a slot goes live, a pair ends, or the relay closes
+	full    bool          // the limit on connections has been logged
+	closed  bool
+
+	running sync.WaitGroup // acceptors and pairs
+}
+
+// slot is one place on the port. Its fields are guarded by Relay.mu.
+type slot struct {
+	index     int
+	listeners []net.Listener
+	counters  *traffic.Counters
+	live      *Instance // nil: nobody to give connections to
+	links     map[*link]struct{}
+}
+
+// New returns a Relay without slots.
+func New(o Options) *Relay {
+	r := &Relay{
+		hash:    o.Hash,
+		limits:  o.Limits.withDefaults(),
+		log:     o.Log,
+		dialer:  net.Dialer{Timeout: dialTimeout},
+		slots:   map[int]*slot{},
+		pairs:   map[*pair]struct{}{},
+		changed: make(chan struct{}),
+	}
+	if r.log == nil {
+		r.log = func(string) {}
+	}
+	// Multipath TCP gains nothing on one machine, and costs.
+	r.dialer.SetMultipathTCP(false)
+	return r
+}
+
+// AddSlot takes over a listening socket of a slot and counts what the slot's
+// instances serve in c. A slot may have several sockets, with one c.
+func (r *Relay) AddSlot(index int, l net.Listener, c *traffic.Counters) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.slots[index]
+	if s == nil {
+		s = &slot{index: index, counters: c, links: map[*link]struct{}{}}
+		r.slots[index] = s
+	}
+	s.listeners = append(s.listeners, l)
+	r.running.Add(1)
+	go r.accept(s, l)
+}
+
+// RemoveSlot closes a slot's sockets and forgets it. Its connections go on
+// until they end.
+func (r *Relay) RemoveSlot(index int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if s := r.slots[index]; s != nil {
+		s.live = nil
+		closeListeners(s)
+		delete(r.slots, index)
+	}
+}
+
+// Admit makes an instance live: new connections may go to it.
+func (r *Relay) Admit(index int, in Instance) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if s := r.slots[index]; s != nil {
+		s.live = &in
+		r.wake()
+	}
+}
+
+// Withdraw tells that a slot's instance is gone.
+func (r *Relay) Withdraw(index int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if s := r.slots[index]; s != nil {
+		s.live = nil
+	}
+}
+
+// Drain gives nothing new to a slot's instance and makes each of its
+// connections leave it as soon as no request is in flight there; the client
+// keeps its connection, and its next request goes to another instance. Drain
+// returns when no request is left, or with ctx's error. Connections that cannot
+// be followed are not waited for: only the instance can end them well.
+func (r *Relay) Drain(ctx context.Context, index int) error {
+	r.mu.Lock()
+	s := r.slots[index]
+	var leaving []*link
+	if s != nil {
+		s.live = nil
+		for l := range s.links {
+			leaving = append(leaving, l)
+		}
+	}
+	r.mu.Unlock()
+	for _, l := range leaving {
+		l.leave()
+	}
+	for _, l := range leaving {
+		select {
+		case <-l.free:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// Close closes the sockets and every connection, and waits until all is gone.
+func (r *Relay) Close() error {
+	r.mu.Lock()
+	r.closed = true
+	for _, s := range r.slots {
+		closeListeners(s)
+	}
+	for p := range r.pairs {
+		p.abort()
+	}
+	r.wake()
+	r.mu.Unlock()
+	r.running.Wait()
+	return nil
+}
+
+func closeListeners(s *slot) {
+	for _, l := range s.listeners {
+		l.Close()
+	}
+	s.listeners = nil
+}
+
+// wake tells whoever waits for a change. r.mu is held.
+func (r *Relay) wake() {
+	close(r.changed)
+	r.changed = make(chan struct{})
+}
+
+// pick chooses who gets a connection that came in at home, among the live
+// slots that are not in tried. It returns nil, and what to wait for, when there
+// is none.
+func (r *Relay) pick(home *slot, tried map[*slot]bool) (*slot, *Instance, <-chan struct{}) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var best *slot
+	for _, s := range r.slots {
+		if s.live == nil || tried[s] {
+			continue
+		}
+		switch {
+		case best == nil, s == home && r.hash:
+			best = s
+		case best == home && r.hash:
+		case len(s.links) < len(best.links):
+			best = s
+		case len(s.links) == len(best.links) && s == home:
+			best = s
+		}
+	}
+	if best == nil {
+		return nil, nil, r.changed
+	}
+	return best, best.live, nil
+}
+
+// accept takes connections from one of a slot's sockets, while anybody is live
+// to serve them; otherwise they wait in the kernel.
+func (r *Relay) accept(s *slot, l net.Listener) {
+	defer r.running.Done()
+	pause := time.Duration(0)
+	for r.awaitWork() {
+		conn, err := l.Accept()
+		if err != nil {
+			r.mu.Lock()
+			over := r.closed || r.slots[s.index] != s
+			r.mu.Unlock()
+			if over {
+				return
+			}
+			// Usually EMFILE or ENFILE: descriptors may come back.
+			if pause == 0 {
+				r.log("cannot accept connections: " + err.Error())
+			}
+			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
+			time.Sleep(pause)
+			continue
+		}
+		pause = 0
+		r.begin(s, conn)
+	}
+}
+
+// awaitWork blocks until a slot is live and the limit on connections allows
+// another one. It is false once the relay is closed.
+func (r *Relay) awaitWork() bool {
+	for {
+		r.mu.Lock()
+		if r.closed {
+			r.mu.Unlock()
+			return false
+		}
+		room := len(r.pairs) < r.limits.Conns
+		if !room && !r.full {
+			r.full = true
+			r.log("all of the relay's connections are in use; more clients wait")
+		}
+		if room && r.anyLive() {
+			r.mu.Unlock()
+			return true
+		}
+		changed := r.changed
+		r.mu.Unlock()
+		<-changed
+	}
+}
+
+func (r *Relay) anyLive() bool {
+	for _, s := range r.slots {
+		if s.live != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// begin serves an accepted connection in goroutines of its own.
+func (r *Relay) begin(home *slot, conn net.Conn) {
+	p, err := newPair(r, home, conn)
+	if err != nil {
+		conn.Close()
+		r.log("cannot serve a connection: " + err.Error())
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		conn.Close()
+		return
+	}
+	r.pairs[p] = struct{}{}
+	r.running.Add(1)
+	go func() {
+		defer r.running.Done()
+		p.serve()
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		delete(r.pairs, p)
+		if len(r.pairs) == r.limits.Conns-1 {
+			r.wake()
+		}
+	}()
+}

@@ -1,0 +1,437 @@
+package relay
+
+import (
+	"errors"
+	"io"
+	"os"
+	"time"
+)
+
+// readRequests passes on what the client sends, until it has nothing more to
+// say or the pair has ended.
+func (p *pair) readRequests() {
+	if !p.firstBytes() {
+		return
+	}
+	for p.nextRequests() {
+	}
+}
+
+// firstBytes waits for the client to begin. In some protocols the server speaks
+// first: a client that stays silent gets a link to an instance that may.
+func (p *pair) firstBytes() bool {
+	p.readWithin(firstByte)
+	err := p.in.fill()
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		return err == nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.ensureLink() == nil
+}
+
+// nextRequests passes on one request, and with it all that the client has
+// pipelined behind it so far. It returns false when there will be no more.
+func (p *pair) nextRequests() bool {
+	switch err := p.awaitHead(); {
+	case errors.Is(err, errNotHTTP), errors.Is(err, errAmbiguous), errors.Is(err, io.ErrShortBuffer):
+		return p.goOpaque()
+	case errors.Is(err, io.EOF):
+		p.halfClose()
+		return false
+	case err != nil:
+		return false
+	}
+	b := p.in.bytes()
+	var batch batch
+	if err := batch.collect(b); err != nil {
+		return p.goOpaque()
+	}
+	l, err := p.send(&batch, b[:batch.n])
+	switch {
+	case errors.Is(err, errNobody):
+		p.refuse()
+		return false
+	case l == nil: // not sent at all
+		return p.instead()
+	}
+	p.in.consume(batch.n)
+	switch {
+	case err != nil:
+		return p.afterFailure(l)
+	case batch.broken:
+		return p.goOpaque()
+	case batch.open:
+		return p.passBody(&batch.body)
+	case batch.upgrade:
+		return p.awaitUpgrade()
+	}
+	return true
+}
+
+// awaitHead reads until a whole head is in the buffer. The error tells why
+// there will be none: io.EOF that the client has said all; errNotHTTP,
+// errAmbiguous and io.ErrShortBuffer that its bytes cannot be followed.
+func (p *pair) awaitHead() error {
+	for scanned := 0; ; {
+		b := p.in.bytes()
+		end, next, err := scanHead(b, scanned)
+		if err != nil || end > 0 {
+			return err
+		}
+		scanned = next
+		switch {
+		case len(b) == 0:
+			p.readWithin(p.relay.limits.Idle)
+		case !couldBeRequest(b):
+			return errNotHTTP
+		case knownMethod(b):
+			p.readWithin(p.relay.limits.Head)
+		default:
+			// Perhaps the beginning of something else, whose client waits for
+			// an answer.
+			p.readWithin(firstByte)
+		}
+		err = p.in.fill()
+		p.mu.Lock()
+		opaque, last, waiting := p.opaque, p.last, len(p.sent) > 0
+		p.mu.Unlock()
+		switch {
+		case last:
+			p.linger(err)
+			return errEnded
+		case opaque:
+			return errNotHTTP
+		case err == nil:
+		case errors.Is(err, os.ErrDeadlineExceeded) && len(b) == 0 && waiting:
+			p.readBy = time.Time{} // a slow response is no idle client
+		case errors.Is(err, os.ErrDeadlineExceeded) && len(b) > 0 && !knownMethod(b):
+			return errNotHTTP
+		case errors.Is(err, io.EOF) && len(b) > 0:
+			return errNotHTTP // cut off: the instance shall say what it makes of it
+		default:
+			return err
+		}
+	}
+}
+
+// batch is one or more requests at the beginning of a buffer.
+type batch struct {
+	requests []request
+	one      [1]request // what requests usually needs
+	n        int        // bytes, up to the end of the last request or of the buffer
+	open     bool       // the last request's body goes on after the buffer
+	body     body
+	broken   bool // that body cannot be followed
+	upgrade  bool // the last request asks to leave HTTP/1.x
+}
+
+// collect takes the whole requests that b begins with, and the last one if only
+// its body is incomplete. The error is that of the first.
+func (t *batch) collect(b []byte) error {
+	t.requests = t.one[:0]
+	for !t.open && !t.broken && !t.upgrade && len(t.requests) < maxPipelined {
+		end, _, err := scanHead(b[t.n:], 0)
+		if err == nil && end == 0 {
+			return nil
+		}
+		var h requestHead
+		if err == nil {
+			h, err = parseRequestHead(b[t.n : t.n+end])
+		}
+		if err != nil {
+			if len(t.requests) == 0 {
+				return err
+			}
+			return nil // it will be the first of the next batch
+		}
+		start := t.n
+		t.n += end
+		t.body = newBody(h.body, h.length)
+		n, done, err := t.body.feed(b[t.n:])
+		t.n += n
+		t.open, t.broken, t.upgrade = !done && err == nil, err != nil, h.upgrade
+		q := request{method: h.method, upgrade: h.upgrade, close: h.close}
+		if h.body == noBody && !h.upgrade && (h.method == get || h.method == head || h.method == options) {
+			q.again = b[start:t.n] // a copy is made if it may be needed
+		}
+		t.requests = append(t.requests, q)
+		if t.n == len(b) {
+			return nil
+		}
+	}
+	return nil
+}
+
+// send registers a batch and writes its bytes b to an instance, over a new link
+// if there is none. It returns the link, or nil when nothing was sent: for want
+// of an instance (errNobody), or since there is something else to be done first.
+// An error with a link says that it broke, and the response goroutine knows best
+// what that means.
+func (p *pair) send(t *batch, b []byte) (*link, error) {
+	p.mu.Lock()
+	for !p.ended && !p.opaque && !p.last && p.mustWait(len(t.requests)) {
+		p.changed.Wait()
+	}
+	if p.ended || p.opaque || p.last {
+		p.mu.Unlock()
+		return nil, errEnded
+	}
+	if err := p.ensureLink(); err != nil {
+		p.mu.Unlock()
+		return nil, err
+	}
+	l := p.link
+	now := time.Now()
+	alone := len(p.sent) == 0 && len(t.requests) == 1
+	for _, q := range t.requests {
+		q.at = now
+		if q.again != nil {
+			if alone {
+				p.copied = append(p.copied[:0], q.again...)
+				q.again = p.copied
+			} else {
+				q.again = nil
+			}
+		}
+		p.sent = append(p.sent, q)
+		l.slot.counters.RequestStarted()
+	}
+	l.heard = false
+	p.sending = t.open
+	p.mu.Unlock()
+	return l, p.writeLink(l, b)
+}
+
+// mustWait tells that n more requests cannot be sent yet: too many wait for
+// their answers, or the link is to be left first, or is being replaced by the
+// response goroutine. p.mu is held.
+func (p *pair) mustWait(n int) bool {
+	return (len(p.sent) > 0 && len(p.sent)+n > maxPipelined) ||
+		(p.link != nil && p.link.going) ||
+		(p.link == nil && len(p.sent) > 0)
+}
+
+// ensureLink makes a link if there is none, and starts its response goroutine.
+// p.mu is held, but not while it waits.
+func (p *pair) ensureLink() error {
+	for p.link == nil {
+		p.mu.Unlock()
+		l, err := p.connect()
+		p.mu.Lock()
+		if err != nil {
+			return err
+		}
+		if p.attach(l) {
+			go p.readResponses(l)
+		} else if p.ended {
+			return errEnded
+		}
+	}
+	return nil
+}
+
+// writeLink passes bytes of the client on.
+func (p *pair) writeLink(l *link, b []byte) error {
+	n, err := l.conn.Write(b)
+	l.slot.counters.AddBytes(n, 0)
+	return err
+}
+
+// passBody passes on the rest of the last request's body.
+func (p *pair) passBody(rest *body) bool {
+	for done := false; !done; {
+		if len(p.in.bytes()) == 0 {
+			p.readWithin(p.relay.limits.Stall)
+			if err := p.in.fill(); err != nil {
+				p.mu.Lock()
+				last := p.last
+				p.mu.Unlock()
+				switch {
+				case last:
+					p.linger(err)
+				case errors.Is(err, io.EOF):
+					p.halfClose()
+				}
+				return false
+			}
+		}
+		p.mu.Lock()
+		l, opaque, last := p.link, p.opaque, p.last
+		p.mu.Unlock()
+		switch {
+		case last:
+			p.linger(nil)
+			return false
+		case opaque:
+			return p.goOpaque()
+		case l == nil:
+			return false
+		}
+		b := p.in.bytes()
+		n, end, err := rest.feed(b)
+		if err != nil {
+			return p.goOpaque()
+		}
+		if p.writeLink(l, b[:n]) != nil {
+			return p.afterFailure(l)
+		}
+		p.in.consume(n)
+		done = end
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.sending = false
+	p.boundary()
+	return true
+}
+
+// awaitUpgrade waits for the answer to a request that asks to leave HTTP/1.x:
+// what comes behind it is read according to that.
+func (p *pair) awaitUpgrade() bool {
+	p.mu.Lock()
+	for len(p.sent) > 0 && !p.opaque && !p.ended && !p.last {
+		p.changed.Wait()
+	}
+	p.mu.Unlock()
+	return p.instead()
+}
+
+// afterFailure waits for what follows from l not taking what it was sent. The
+// response goroutine decides: the request is sent again over another link, or
+// there is a response all the same, or the pair ends.
+func (p *pair) afterFailure(l *link) bool {
+	p.mu.Lock()
+	for p.link == l && !p.opaque && !p.ended && !p.last {
+		p.changed.Wait()
+	}
+	p.mu.Unlock()
+	return p.instead()
+}
+
+// instead does what is to be done in place of following the client's requests,
+// if anything; then it returns false when that is done.
+func (p *pair) instead() bool {
+	p.mu.Lock()
+	opaque, last, ended := p.opaque, p.last, p.ended
+	p.mu.Unlock()
+	switch {
+	case ended:
+		return false
+	case last:
+		p.linger(nil)
+		return false
+	case opaque:
+		return p.goOpaque()
+	}
+	return true
+}
+
+// goOpaque passes everything on unread, what is in the buffer first. Answers
+// that are due come first, so that they are counted. It returns false at the
+// end.
+func (p *pair) goOpaque() bool {
+	p.mu.Lock()
+	for len(p.sent) > 0 && !p.sending && !p.opaque && !p.ended && !p.last {
+		p.changed.Wait()
+	}
+	if p.ended || p.last {
+		p.mu.Unlock()
+		return p.instead()
+	}
+	if p.link == nil && !p.opaque {
+		if p.ensureLink() != nil {
+			p.mu.Unlock()
+			return false
+		}
+	}
+	p.setOpaque(true)
+	l := p.link
+	p.mu.Unlock()
+	if l == nil {
+		return false
+	}
+	p.readWithin(0)
+	for {
+		if b := p.in.bytes(); len(b) > 0 {
+			if p.writeLink(l, b) != nil {
+				return p.awaitSilence()
+			}
+			p.in.consume(len(b))
+		}
+		switch err := p.in.fill(); {
+		case errors.Is(err, io.EOF):
+			closeWrite(l.conn)
+			return p.awaitSilence()
+		case err != nil:
+			return false
+		}
+	}
+}
+
+// awaitSilence waits until an opaque instance has said all.
+func (p *pair) awaitSilence() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for !p.silent && !p.ended && p.link != nil {
+		p.changed.Wait()
+	}
+	return false
+}
+
+// halfClose tells the instance that the client has said all, and waits until it
+// has answered.
+func (p *pair) halfClose() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.link != nil && (len(p.sent) > 0 || p.opaque) {
+		closeWrite(p.link.conn)
+	}
+	for (len(p.sent) > 0 || (p.opaque && !p.silent)) && !p.ended && !p.last {
+		p.changed.Wait()
+	}
+}
+
+// refuse answers for the instances when there has been none for too long.
+func (p *pair) refuse() {
+	const answer = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Type: text/plain; charset=utf-8\r\n" +
+		"Retry-After: 1\r\nContent-Length: 36\r\n\r\nNo instance of this app is running.\n"
+	_ = p.client.SetWriteDeadline(time.Now().Add(lingerTime))
+	if _, err := p.client.Write([]byte(answer)); err != nil {
+		return
+	}
+	p.mu.Lock()
+	p.finish()
+	p.mu.Unlock()
+	p.linger(nil)
+}
+
+// linger reads and drops what the client still sends, until it hangs up or
+// the deadline set by finish has passed. err is what its last read said.
+func (p *pair) linger(err error) {
+	for err == nil {
+		p.in.release()
+		err = p.in.fill()
+	}
+}
+
+// readWithin bounds the next reads from the client; 0 lifts the bound. The
+// deadline may come a tenth early, so that it need not be moved each time.
+func (p *pair) readWithin(d time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.last {
+		return // finish has set the deadline
+	}
+	if d == 0 {
+		p.readBy = time.Time{}
+		p.in.deadline(p.readBy)
+		return
+	}
+	by := time.Now().Add(d)
+	if late := by.Sub(p.readBy); late >= 0 && late < d/10 {
+		return
+	}
+	p.readBy = by
+	p.in.deadline(by)
+}

@@ -1,0 +1,124 @@
+package relay
+
+import (
+	"io"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// bufferSize is what is read at once.
+const bufferSize = 16 << 10
+
+// buffers are those not in use. An idle connection holds none.
+var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
+
+// source reads from a connection into a buffer that it holds only while there
+// are bytes in it. One goroutine uses it.
+type source struct {
+	conn net.Conn
+	raw  syscall.RawConn
+
+	pooled *[bufferSize]byte // nil: buf is not pooled
+	buf    []byte            // nil: none
+	r, w   int
+
+	n   int // outcome of the last try
+	err error
+	try func(fd uintptr) bool
+}
+
+func newSource(conn net.Conn) (*source, error) {
+	raw, err := conn.(syscall.Conn).SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	s := &source{conn: conn, raw: raw}
+	s.try = s.read
+	return s, nil
+}
+
+// bytes are those read and not consumed. They are valid until the next fill or
+// consume.
+func (s *source) bytes() []byte { return s.buf[s.r:s.w] }
+
+// consume drops the first n bytes.
+func (s *source) consume(n int) {
+	if s.r += n; s.r == s.w {
+		s.release()
+	}
+}
+
+// release drops all bytes, and the buffer.
+func (s *source) release() {
+	if s.pooled != nil {
+		buffers.Put(s.pooled)
+	}
+	s.pooled, s.buf, s.r, s.w = nil, nil, 0, 0
+}
+
+// fill blocks until there is at least one byte more, the connection ends
+// (io.EOF), or its read deadline passes. With bytes left over it makes room
+// behind them, up to maxHead bytes in all; more is io.ErrShortBuffer.
+func (s *source) fill() error {
+	if s.buf != nil && s.w == len(s.buf) {
+		if err := s.makeRoom(); err != nil {
+			return err
+		}
+	}
+	if err := s.raw.Read(s.try); err != nil {
+		return err
+	}
+	if s.err != nil {
+		return s.err
+	}
+	if s.n == 0 {
+		return io.EOF
+	}
+	s.w += s.n
+	return nil
+}
+
+func (s *source) makeRoom() error {
+	kept := s.w - s.r
+	if s.r > 0 {
+		copy(s.buf, s.buf[s.r:s.w])
+		s.r, s.w = 0, kept
+		return nil
+	}
+	if kept >= maxHead {
+		return io.ErrShortBuffer
+	}
+	larger := make([]byte, min(4*len(s.buf), maxHead))
+	copy(larger, s.bytes())
+	s.release()
+	s.buf, s.w = larger, kept
+	return nil
+}
+
+// read is called by the runtime's poller when there may be something to read.
+// It takes a buffer only then, and gives it back when there was nothing.
+func (s *source) read(fd uintptr) bool {
+	taken := s.buf == nil
+	if taken {
+		s.pooled = buffers.Get().(*[bufferSize]byte)
+		s.buf = s.pooled[:]
+	}
+	for {
+		s.n, s.err = syscall.Read(int(fd), s.buf[s.w:])
+		if s.err != syscall.EINTR {
+			break
+		}
+	}
+	if s.err != nil || s.n <= 0 {
+		s.n = 0
+		if taken {
+			s.release()
+		}
+	}
+	return s.err != syscall.EAGAIN
+}
+
+// deadline bounds the next fills; the zero time lifts the bound.
+func (s *source) deadline(t time.Time) { _ = s.conn.SetReadDeadline(t) }
