@@ -1,6 +1,7 @@
 package config
 
 import (
+	"strings"
 	"syscall"
 	"time"
 )
@@ -11,6 +12,16 @@ type Config struct {
 	Path string // absolute path of the file, symbolic links resolved
 	Dir  string // folder of Path; relative paths of the file start here
 	Apps []App  // in the order of the file, at least one
+}
+
+// App is the app of that name, or nil. It points into c.Apps.
+func (c *Config) App(name string) *App {
+	for i := range c.Apps {
+		if c.Apps[i].Name == name {
+			return &c.Apps[i]
+		}
+	}
+	return nil
 }
 
 // App is one [apps.NAME] table.
@@ -55,6 +66,27 @@ func (c Command) Args() []string {
 		return c.Argv
 	}
 	return []string{c.Shell, "-c", c.Line}
+}
+
+// String is the command as one would type it into a shell.
+func (c Command) String() string {
+	if c.Argv == nil {
+		return c.Line
+	}
+	quoted := make([]string, len(c.Argv))
+	for i, arg := range c.Argv {
+		quoted[i] = quote(arg)
+	}
+	return strings.Join(quoted, " ")
+}
+
+// quote makes one word of s for a shell.
+func quote(s string) string {
+	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789%+,-./:=@_"
+	if s != "" && strings.Trim(s, plain) == "" {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
 // Listen says how the instances of an app get onto its public port.
