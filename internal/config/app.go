@@ -53,11 +53,11 @@ func setCwd(f field, a *App) bool {
 	case os.IsNotExist(err) && (dir == "~" || strings.HasPrefix(dir, "~/")):
 		return f.fail(`names no folder: "~" stands for itself here; write "${HOME}%s"`, dir[1:])
 	case os.IsNotExist(err):
-		return f.fail("%s does not exist; relative paths start at the folder of this file", cite(path))
+		return f.fail("%q does not exist; relative paths start at the folder of this file", path)
 	case err != nil:
-		return f.fail("%s cannot be used: %v", cite(path), cause(err))
+		return f.fail("%q cannot be used: %v", path, cause(err))
 	case !info.IsDir():
-		return f.fail("%s is not a folder", cite(path))
+		return f.fail("%q is not a folder", path)
 	}
 	a.Cwd = filepath.Clean(path)
 	return true

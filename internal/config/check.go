@@ -74,7 +74,7 @@ func (r *reader) apps(root *node, base draft) []draft {
 		return nil
 	}
 	if _, ok := n.value.(map[string]any); !ok {
-		field{n, "apps", r}.must("a table of tables, one for each app, such as"+example+"\n", "")
+		field{n, "apps", r}.must("a table of tables", "write one for each app, such as"+example)
 		return nil
 	}
 	if len(n.keys) == 0 {

@@ -54,11 +54,7 @@ func (f field) shown() string {
 func (f field) text(be string) (string, bool) {
 	s, ok := f.value.(string)
 	if !ok {
-		hint := ""
-		if f.source != "" {
-			hint = "write " + cite(f.source)
-		}
-		return "", f.must(be, hint)
+		return "", f.must(be, "")
 	}
 	if strings.ContainsRune(s, 0) {
 		return "", f.fail("must not contain a NUL character")
@@ -68,6 +64,9 @@ func (f field) text(be string) (string, bool) {
 
 // expanded is the text of a string with its ${VAR} references replaced.
 func (f field) expanded(be string) (string, bool) {
+	if _, isText := f.value.(string); !isText && f.source != "" {
+		return "", f.must(be, "write "+cite(f.source))
+	}
 	s, ok := f.text(be)
 	if !ok {
 		return "", false
