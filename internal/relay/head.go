@@ -77,6 +77,14 @@ func knownMethod(b []byte) bool {
 	return false
 }
 
+// couldBeResponse tells whether b, the beginning of what an instance sent, may
+// still become an HTTP/1.x status line.
+func couldBeResponse(b []byte) bool {
+	const start = "HTTP/1."
+	n := min(len(b), len(start))
+	return string(b[:n]) == start[:n]
+}
+
 // method is what of a request's method matters for framing and for retries.
 type method uint8
 

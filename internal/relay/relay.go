@@ -184,7 +184,7 @@ func (r *Relay) pick(home *slot, tried map[*slot]bool) (*slot, *Instance, <-chan
 	defer r.mu.Unlock()
 	var best *slot
 	for _, s := range r.slots {
-		if s.live == nil || tried[s] {
+		if s.live == nil || tried[s] || (s.live.Alive != nil && !s.live.Alive()) {
 			continue
 		}
 		switch {

@@ -198,7 +198,7 @@ func (p *pair) send(t *batch, b []byte) (*link, error) {
 		l.slot.counters.RequestStarted()
 	}
 	l.heard = false
-	p.sending = t.open
+	p.sending = t.open || t.broken
 	p.mu.Unlock()
 	return l, p.writeLink(l, b)
 }

@@ -78,6 +78,9 @@ func (p *pair) follow(l *link, r *reply, b []byte) (n int, last bool, err error)
 	}
 	for n < len(b) {
 		if !r.inBody {
+			if len(p.sent) == 0 || !couldBeResponse(b[n:]) {
+				return n, false, errNotHTTP // nobody asked, or this is no answer
+			}
 			end, next, err := scanHead(b[n:], r.scanned)
 			if err != nil {
 				return n, false, err
@@ -117,9 +120,6 @@ func (p *pair) beginReply(l *link, r *reply, head []byte) error {
 	h, err := parseResponseHead(head)
 	if err != nil {
 		return err
-	}
-	if len(p.sent) == 0 {
-		return errNotHTTP // nobody asked
 	}
 	q := &p.sent[0]
 	switch {
