@@ -1,0 +1,82 @@
+package proc
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+func texts(p LogPage) string {
+	var out []string
+	for _, l := range p.Lines {
+		out = append(out, l.Text)
+	}
+	return strings.Join(out, " ")
+}
+
+func TestJournalKeepsOneOrder(t *testing.T) {
+	j := newJournal()
+	j.append("web/0", StreamOut, "a", "b")
+	j.append("web/1", StreamErr, "c")
+	j.append("", StreamEvent, "d")
+	j.append("web/0", StreamOut, "e")
+	j.append("webby/0", StreamOut, "f")
+
+	for _, x := range []struct {
+		q    LogQuery
+		want string
+	}{
+		{LogQuery{}, "a b c d e f"},
+		{LogQuery{Targets: []string{"web"}}, "a b c e"},
+		{LogQuery{Targets: []string{"web/1", "webby/0"}}, "c f"},
+		{LogQuery{Targets: []string{"we"}}, ""},
+		{LogQuery{After: 2}, "c d e f"},
+		{LogQuery{After: 6}, ""},
+		{LogQuery{Limit: 2}, "e f"},
+		{LogQuery{Targets: []string{"web"}, Limit: 2}, "c e"},
+	} {
+		p := j.page(x.q)
+		if got := texts(p); got != x.want || p.Next != 6 {
+			t.Errorf("%+v: %q, next %d; want %q", x.q, got, p.Next, x.want)
+		}
+	}
+	if got := j.last("web/0", 1); len(got) != 1 || got[0] != "e" {
+		t.Errorf("last: %q", got)
+	}
+}
+
+// A reader that comes back learns exactly how many lines it has missed.
+func TestJournalCountsWhatWasMissed(t *testing.T) {
+	j := newJournal()
+	j.append("a/0", StreamOut, "first")
+	p := j.page(LogQuery{Targets: []string{"a"}})
+	if p.Dropped != 0 {
+		t.Fatalf("%d dropped of one", p.Dropped)
+	}
+	for i := range 2*ringLines + 5 {
+		j.append("a/0", StreamOut, fmt.Sprint(i))
+		j.append("b/0", StreamOut, "noise")
+	}
+	p = j.page(LogQuery{Targets: []string{"a"}, After: p.Next, Limit: 100})
+	if want := uint64(2*ringLines + 5 - 100); len(p.Lines) != 100 || p.Dropped != want {
+		t.Errorf("%d lines, %d dropped; want 100 and %d", len(p.Lines), p.Dropped, want)
+	}
+	p = j.page(LogQuery{Targets: []string{"a"}, After: p.Next})
+	if len(p.Lines) != 0 || p.Dropped != 0 {
+		t.Errorf("%d lines, %d dropped, though nothing is new", len(p.Lines), p.Dropped)
+	}
+}
+
+func TestJournalWait(t *testing.T) {
+	j := newJournal()
+	first, second := j.wait(0), j.wait(0)
+	select {
+	case <-first:
+		t.Fatal("nothing has been appended")
+	default:
+	}
+	j.append("", StreamEvent, "x")
+	<-first
+	<-second
+	<-j.wait(0)
+}
