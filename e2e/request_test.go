@@ -16,8 +16,10 @@ var eachNew = &http.Client{
 }
 
 // get requests a path of the server on a public port, on a new connection.
-func get(port int, path string) (body string, err error) {
-	resp, err := eachNew.Get(fmt.Sprintf("http://127.0.0.1:%d%s", port, path))
+func get(port int, path string) (body string, err error) { return getBy(eachNew, port, path) }
+
+func getBy(client *http.Client, port int, path string) (body string, err error) {
+	resp, err := client.Get(fmt.Sprintf("http://127.0.0.1:%d%s", port, path))
 	if err != nil {
 		return "", err
 	}
