@@ -3,6 +3,7 @@ package proc
 import (
 	"context"
 	"fmt"
+	"math"
 	"regexp"
 	"strings"
 	"time"
@@ -271,8 +272,11 @@ func (c *Cluster) afterEnding(inst *instance, e ending) {
 		c.start(inst)
 		return
 	}
+	// Made before it is set: a short one could fire while timer is still nil,
+	// and the retry would be taken for a cancelled one.
 	var timer *time.Timer
-	timer = time.AfterFunc(time.Until(inst.retryAt), func() { c.post(retryMsg{inst, timer}) })
+	timer = time.AfterFunc(math.MaxInt64, func() { c.post(retryMsg{inst, timer}) })
+	timer.Reset(time.Until(inst.retryAt))
 	inst.retry = timer
 }
 
