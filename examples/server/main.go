@@ -84,7 +84,8 @@ func slow(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// crash ends the process in the middle of a request.
+// crash ends the process in the middle of a request. Make it a POST: a GET that
+// its instance did not live to answer is sent to a second one.
 func crash(http.ResponseWriter, *http.Request) {
 	log.Fatal("crashing, as asked to by a request to /crash")
 }
