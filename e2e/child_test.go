@@ -128,10 +128,14 @@ func block() int {
 	return 1
 }
 
-// leaveHolder exits and leaves a process behind that keeps stdout open and that
-// nothing ties to the instance any more: another session, another environment.
+// leaveHolder exits with code 0 on SIGTERM and leaves a process behind that keeps
+// stdout open and that nothing ties to the instance any more: another session,
+// another parent, another environment.
 func leaveHolder() int {
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, syscall.SIGTERM)
 	must(spawn("escape", []string{}, &syscall.SysProcAttr{Setsid: true}, "sleep"))
+	<-stop
 	return 0
 }
 

@@ -23,17 +23,22 @@ type daemon struct {
 // dashboard. It is stopped with the test if that has not done it.
 func (w *workspace) start(args ...string) *daemon {
 	w.t.Helper()
+	d := w.prepare(args...)
+	d.begin()
+	return d
+}
+
+// prepare is start up to begin: the command may still be changed.
+func (w *workspace) prepare(args ...string) *daemon {
 	if len(args) == 0 {
 		args = []string{"-c", "cluster.toml", "--no-tui"}
 	}
 	d := &daemon{w: w, stdout: &output{}, stderr: &output{}, exited: make(chan struct{})}
 	d.cmd = w.command(context.Background(), args...)
 	d.cmd.Stdout, d.cmd.Stderr = d.stdout, d.stderr
-	d.begin()
 	return d
 }
 
-// begin starts a daemon whose command may have been changed by the test.
 func (d *daemon) begin() {
 	d.w.t.Helper()
 	if err := d.cmd.Start(); err != nil {

@@ -130,8 +130,16 @@ func (w *workspace) environ() []string {
 			env = append(env, kv)
 		}
 	}
-	env = append(env, "XDG_RUNTIME_DIR="+w.runtime, markVariable+w.mark)
-	return append(env, w.env...)
+	return append(env, w.variables()...)
+}
+
+// variables are those that the test itself sets.
+func (w *workspace) variables() []string {
+	return append([]string{
+		"XDG_RUNTIME_DIR=" + w.runtime,
+		markVariable + w.mark,
+		"GORACE=atexit_sleep_ms=0", // by default every command takes a second to end
+	}, w.env...)
 }
 
 // command is clusterd with args, in the workspace.
@@ -150,7 +158,7 @@ func (w *workspace) command(ctx context.Context, args ...string) *exec.Cmd {
 func (w *workspace) shell(args ...string) string {
 	quote := func(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 	line := []string{"cd", quote(w.dir), "&&", "exec", "env"}
-	for _, kv := range append([]string{"XDG_RUNTIME_DIR=" + w.runtime, markVariable + w.mark}, w.env...) {
+	for _, kv := range w.variables() {
 		line = append(line, quote(kv))
 	}
 	for _, arg := range append(append(append([]string{}, w.wrap...), clusterdBinary), args...) {
