@@ -5,7 +5,7 @@ type body struct {
 	kind  bodyKind
 	left  int64 // of lengthBody, or of the current chunk
 	state chunkState
-	any   bool // a digit of the chunk size, or a character of the trailer line, has been seen
+	any   bool // the trailer line has begun
 	line  int  // length of the current size line or trailer section
 }
 
@@ -20,13 +20,15 @@ const (
 	chunkData
 	chunkDataCR
 	chunkDataLF
-	trailerLine
+	trailerName
+	trailerValue
 	trailerLF
 )
 
 const (
-	maxChunkLine = 4 << 10 // of a size line with its extensions
-	maxTrailers  = maxHead
+	maxChunkLine   = 4 << 10 // of a size line with its extensions
+	maxChunkDigits = 16      // more of them overflow in some recipients, zeros or not
+	maxTrailers    = maxHead
 )
 
 func newBody(kind bodyKind, length int64) body { return body{kind: kind, left: length} }
@@ -77,11 +79,11 @@ func (b *body) step(c byte) (done bool, err error) {
 		d, ok := hexDigit(c)
 		switch {
 		case ok:
-			if b.left > 1<<58 {
+			if b.left > 1<<58 || b.line > maxChunkDigits {
 				return false, errAmbiguous
 			}
-			b.left, b.any = b.left<<4|d, true
-		case !b.any:
+			b.left = b.left<<4 | d
+		case b.line == 1: // no digit
 			return false, errAmbiguous
 		case c == ';':
 			b.state = chunkExtension
@@ -94,17 +96,17 @@ func (b *body) step(c byte) (done bool, err error) {
 		switch {
 		case c == '\r':
 			b.state = chunkSizeLF
-		case c == '\n' || c == 0:
+		case isControl(c):
 			return false, errAmbiguous
 		}
 	case chunkSizeLF:
 		if c != '\n' {
 			return false, errAmbiguous
 		}
-		b.any, b.line = false, 0
+		b.line = 0
 		b.state = chunkData
 		if b.left == 0 {
-			b.state = trailerLine
+			b.state = trailerName
 		}
 	case chunkDataCR:
 		if c != '\r' {
@@ -117,14 +119,23 @@ func (b *body) step(c byte) (done bool, err error) {
 		}
 		b.line = 0
 		b.state = chunkSize
-	case trailerLine:
-		switch c {
-		case '\r':
-			b.state = trailerLF
-		case '\n', 0:
-			return false, errAmbiguous
-		default:
+	case trailerName:
+		switch {
+		case tchar[c]:
 			b.any = true
+		case c == ':' && b.any:
+			b.state = trailerValue
+		case c == '\r' && !b.any:
+			b.state = trailerLF
+		default:
+			return false, errAmbiguous
+		}
+	case trailerValue:
+		switch {
+		case c == '\r':
+			b.state = trailerLF
+		case isControl(c):
+			return false, errAmbiguous
 		}
 	case trailerLF:
 		if c != '\n' {
@@ -134,7 +145,7 @@ func (b *body) step(c byte) (done bool, err error) {
 			return true, nil
 		}
 		b.any = false
-		b.state = trailerLine
+		b.state = trailerName
 	}
 	return false, nil
 }

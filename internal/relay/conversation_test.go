@@ -55,6 +55,9 @@ var conversations = []conversation{
 	{"connection: close", []turn{c("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"), s("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"), s(""), c("")}, 1, false},
 	{"server closes", []turn{c("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), s("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok"), s(""), c("")}, 1, false},
 	{"empty lines first", []turn{c("\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n"), s("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"), c("")}, 1, false},
+	{"an empty line too many", []turn{c("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n1"), s("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
+		c("\r\n"), c("GET / HTTP/1.1\r\n\r\n"), s("HTTP/1.1 204 No Content\r\n\r\n"), c("")}, 2, false},
+	{"carriage return first", []turn{c("\rGET / HTTP/1.1\r\nHost: a\r\n\r\n"), s("HTTP/1.1 400 Bad\r\nContent-Length: 0\r\n\r\n"), s(""), c("")}, 0, true},
 	{"head in pieces", []turn{c("GET / HT"), c("TP/1.1\r\nHo"), c("st: a\r\n\r"), c("\n"), s("HTTP/1.1 200 O"), s("K\r\nContent-Length: 2\r\n\r"), s("\no"), s("k"), c("")}, 1, false},
 	{"half-close", []turn{c("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), c(""), s("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")}, 1, false},
 	{"answer before the body", []turn{c("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\n123"), s("HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n"),
@@ -89,24 +92,30 @@ func TestConversations(t *testing.T) {
 	for _, talk := range conversations {
 		t.Run(talk.name, func(t *testing.T) {
 			t.Parallel()
-			r := newRig(t, 1, Options{})
-			serverSide := make(chan net.Conn)
-			over := make(chan struct{})
-			r.relay.Admit(0, script(t, func(conn net.Conn) {
-				serverSide <- conn
-				<-over
-			}))
-			defer close(over)
-			hold(t, talk.turns, r.dial(0), serverSide)
-
-			got := r.counters[0].Totals()
-			if got.Requests != talk.requests || got.InFlight != 0 {
-				t.Errorf("%d requests counted, want %d; %d in flight", got.Requests, talk.requests, got.InFlight)
-			}
-			if (got.Unparsed > 0) != talk.opaque || got.Unparsed > 1 {
-				t.Errorf("%d connections unparsed, want that: %v", got.Unparsed, talk.opaque)
-			}
+			talk.check(t)
 		})
+	}
+}
+
+// check holds a conversation through a relay of its own.
+func (talk conversation) check(t *testing.T) {
+	t.Helper()
+	r := newRig(t, 1, Options{})
+	serverSide := make(chan net.Conn)
+	over := make(chan struct{})
+	r.relay.Admit(0, script(t, func(conn net.Conn) {
+		serverSide <- conn
+		<-over
+	}))
+	defer close(over)
+	hold(t, talk.turns, r.dial(0), serverSide)
+
+	got := r.counters[0].Totals()
+	if got.Requests != talk.requests || got.InFlight != 0 {
+		t.Errorf("%d requests counted, want %d; %d in flight", got.Requests, talk.requests, got.InFlight)
+	}
+	if (got.Unparsed > 0) != talk.opaque || got.Unparsed > 1 {
+		t.Errorf("%d connections unparsed, want that: %v", got.Unparsed, talk.opaque)
 	}
 }
 

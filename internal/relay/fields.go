@@ -36,7 +36,7 @@ func parseFields(b []byte) (fields, error) {
 			}
 		}
 		for _, c := range value {
-			if (c < ' ' && c != '\t') || c == 0x7f {
+			if isControl(c) {
 				return f, errAmbiguous
 			}
 		}
@@ -99,6 +99,10 @@ func parseLength(b []byte) (int64, error) {
 	}
 	return n, nil
 }
+
+// isControl tells whether c may not stand in a field's value, RFC 9110, section
+// 5.5.
+func isControl(c byte) bool { return (c < ' ' && c != '\t') || c == 0x7f }
 
 // is compares b with lower, a string in lower case, regardless of case.
 func is(b []byte, lower string) bool {

@@ -17,13 +17,13 @@ import (
 // rig is a relay with its instances, all in this process. Every slot's
 // socket is a plain listener of its own, so that a test chooses the slot.
 type rig struct {
-	t        *testing.T
+	t        testing.TB
 	relay    *Relay
 	addrs    []string
 	counters []*traffic.Counters
 }
 
-func newRig(t *testing.T, slots int, o Options) *rig {
+func newRig(t testing.TB, slots int, o Options) *rig {
 	t.Helper()
 	r := &rig{t: t, relay: New(o)}
 	for i := range slots {
@@ -36,7 +36,7 @@ func newRig(t *testing.T, slots int, o Options) *rig {
 	return r
 }
 
-func listenLocal(t *testing.T) net.Listener {
+func listenLocal(t testing.TB) net.Listener {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -69,11 +69,10 @@ type server struct {
 	http.Server
 	served atomic.Uint64
 	addr   string
-	once   sync.Once
 }
 
 // serve starts an instance; h may be nil for one that echoes request bodies.
-func serve(t *testing.T, h http.Handler) *server {
+func serve(t testing.TB, h http.Handler) *server {
 	t.Helper()
 	s := &server{}
 	if h == nil {
@@ -106,7 +105,7 @@ func (s *server) instance() Instance { return Instance{Network: "tcp", Address: 
 
 // script is an instance that is driven by hand: it serves each connection with
 // f, one goroutine each.
-func script(t *testing.T, f func(net.Conn)) Instance {
+func script(t testing.TB, f func(net.Conn)) Instance {
 	t.Helper()
 	l := listenLocal(t)
 	var all sync.WaitGroup
@@ -131,7 +130,7 @@ func script(t *testing.T, f func(net.Conn)) Instance {
 }
 
 // eventually waits for what another goroutine is about to do.
-func eventually(t *testing.T, what string, ok func() bool) {
+func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
@@ -141,7 +140,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 }
 
 // exchange sends one request and reads its response.
-func exchange(t *testing.T, c net.Conn, br *bufio.Reader, request, method string) (*http.Response, string) {
+func exchange(t testing.TB, c net.Conn, br *bufio.Reader, request, method string) (*http.Response, string) {
 	t.Helper()
 	if _, err := io.WriteString(c, request); err != nil {
 		t.Fatal(err)
@@ -149,7 +148,7 @@ func exchange(t *testing.T, c net.Conn, br *bufio.Reader, request, method string
 	return readResponse(t, br, method)
 }
 
-func readResponse(t *testing.T, br *bufio.Reader, method string) (*http.Response, string) {
+func readResponse(t testing.TB, br *bufio.Reader, method string) (*http.Response, string) {
 	t.Helper()
 	var resp *http.Response
 	for {

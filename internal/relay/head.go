@@ -11,6 +11,10 @@ var (
 	errAmbiguous = errors.New("ambiguous framing")
 )
 
+// maxEmptyLines is how many empty lines may stand before a request line. RFC
+// 9112, section 2.2, wants at least one to be ignored.
+const maxEmptyLines = 8
+
 // scanHead looks for the end of a head (start line, fields, empty line) in b,
 // of which the first from bytes have been looked at before. It returns where
 // the head ends, or 0 and where to go on when more bytes are there. Lines must
@@ -25,29 +29,32 @@ func scanHead(b []byte, from int) (end, next int, err error) {
 		if i == 0 || b[i-1] != '\r' {
 			return 0, 0, errAmbiguous
 		}
-		if i-from == 1 && hasStartLine(b[:from]) {
-			return i + 1, 0, nil
+		if i-from == 1 {
+			switch empty := emptyLines(b); {
+			case empty < from:
+				return i + 1, 0, nil
+			case empty > 2*maxEmptyLines:
+				return 0, 0, errAmbiguous
+			}
 		}
 		from = i + 1
 	}
 }
 
-// hasStartLine tells whether more than empty lines have been seen.
-func hasStartLine(b []byte) bool {
-	for i := 0; i < len(b); i += 2 {
-		if b[i] != '\r' {
-			return true
-		}
+// emptyLines returns how many bytes of empty lines b begins with; beyond what
+// is accepted it does not matter how many.
+func emptyLines(b []byte) int {
+	n := 0
+	for n <= 2*maxEmptyLines && len(b)-n >= 2 && b[n] == '\r' && b[n+1] == '\n' {
+		n += 2
 	}
-	return false
+	return n
 }
 
 // couldBeRequest tells whether b, the beginning of what a client sent, may
 // still become an HTTP/1.x request line.
 func couldBeRequest(b []byte) bool {
-	for len(b) >= 2 && b[0] == '\r' && b[1] == '\n' {
-		b = b[2:]
-	}
+	b = b[emptyLines(b):]
 	if len(b) == 0 || string(b) == "\r" {
 		return true
 	}
@@ -143,10 +150,7 @@ type responseHead struct {
 // parseRequestHead reads a whole head that scanHead has found. errNotHTTP and
 // errAmbiguous tell that it cannot be followed.
 func parseRequestHead(b []byte) (requestHead, error) {
-	for b[0] == '\r' {
-		b = b[2:]
-	}
-	line, rest, _ := bytes.Cut(b, []byte("\r\n"))
+	line, rest, _ := bytes.Cut(b[emptyLines(b):], []byte("\r\n"))
 	r, err := parseRequestLine(line)
 	if err != nil {
 		return r, err

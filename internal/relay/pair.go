@@ -15,6 +15,7 @@ type pair struct {
 	home   *slot
 	client net.Conn
 	in     *source // of the client; used by the request goroutine only
+	asked  bool    // a request has been passed on; request goroutine only
 
 	mu      sync.Mutex
 	changed *sync.Cond // on mu: link, sent, opaque or ended has changed

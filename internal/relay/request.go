@@ -56,13 +56,14 @@ func (p *pair) nextRequests() bool {
 		return p.instead()
 	}
 	p.in.consume(batch.n)
+	p.asked = true
 	switch {
 	case err != nil:
 		return p.afterFailure(l)
 	case batch.broken:
 		return p.goOpaque()
-	case batch.open:
-		return p.passBody(&batch.body)
+	case batch.open && !p.passBody(&batch.body):
+		return false
 	case batch.upgrade:
 		return p.awaitUpgrade()
 	}
@@ -80,8 +81,10 @@ func (p *pair) awaitHead() error {
 			return err
 		}
 		scanned = next
+		// Some clients end a body with an empty line too many.
+		idle := len(b) == 0 || (p.asked && len(b) == emptyLines(b))
 		switch {
-		case len(b) == 0:
+		case idle:
 			p.readWithin(p.relay.limits.Idle)
 		case !couldBeRequest(b):
 			return errNotHTTP
@@ -103,11 +106,11 @@ func (p *pair) awaitHead() error {
 		case opaque:
 			return errNotHTTP
 		case err == nil:
-		case errors.Is(err, os.ErrDeadlineExceeded) && len(b) == 0 && waiting:
+		case errors.Is(err, os.ErrDeadlineExceeded) && idle && waiting:
 			p.readBy = time.Time{} // a slow response is no idle client
-		case errors.Is(err, os.ErrDeadlineExceeded) && len(b) > 0 && !knownMethod(b):
+		case errors.Is(err, os.ErrDeadlineExceeded) && !idle && !knownMethod(b):
 			return errNotHTTP
-		case errors.Is(err, io.EOF) && len(b) > 0:
+		case errors.Is(err, io.EOF) && !idle:
 			return errNotHTTP // cut off: the instance shall say what it makes of it
 		default:
 			return err
