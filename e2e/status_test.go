@@ -27,6 +27,7 @@ type instanceStatus struct {
 	ID, State, Reason    string
 	PID                  *int
 	Generation, Restarts int
+	RSSBytes             *uint64 `json:"rss_bytes"`
 	RequestsTotal        *uint64 `json:"requests_total"`
 	RequestsExact        bool    `json:"requests_exact"`
 	LastExit             *struct {
