@@ -329,7 +329,12 @@ func ask[T any](ctx context.Context, c *Cluster, m message, reply <-chan T) (T, 
 	case answer := <-reply:
 		return answer, nil
 	case <-c.done:
-		return none, ErrDown
+		select {
+		case answer := <-reply: // the last thing that Run did
+			return answer, nil
+		default:
+			return none, ErrDown
+		}
 	case <-ctx.Done():
 		return none, ctx.Err()
 	}

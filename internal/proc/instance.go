@@ -52,7 +52,8 @@ type run struct {
 	inst       *instance
 	generation int
 	place      place
-	process    process // nil while it is being launched
+	process    process         // nil while it is being launched
+	silent     <-chan struct{} // closed once all of its output is in the journal
 
 	launchedAt time.Time
 	readyAt    time.Time // zero: not yet
@@ -80,8 +81,11 @@ func newRun(inst *instance, at place) *run {
 	return r
 }
 
-// settled tells that nothing of the instance runs and nothing is about to.
-func (i *instance) settled() bool { return i.run == nil && i.state != StateBackoff }
+// settled tells that nothing of the instance runs and nothing is about to. (It
+// is starting without a run while it is found out who has its port.)
+func (i *instance) settled() bool {
+	return i.run == nil && i.state != StateBackoff && i.state != StateStarting
+}
 
 // current tells whether r is still the instance's run: messages of earlier
 // ones come too late.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 )
 
@@ -33,13 +34,21 @@ func specOf(r *run) (spec, streams, error) {
 }
 
 // follow copies both streams into the journal until their last writer is gone.
-func (s streams) follow(j *journal, id string) {
+// Then it closes the channel that it returns.
+func (s streams) follow(j *journal, id string) <-chan struct{} {
+	var following sync.WaitGroup
 	for stream, f := range map[Stream]*os.File{StreamOut: s.stdout, StreamErr: s.stderr} {
-		go func() {
+		following.Go(func() {
 			defer f.Close()
 			capture(f, func(lines []string) { j.append(id, stream, lines...) })
-		}()
+		})
 	}
+	ended := make(chan struct{})
+	go func() {
+		following.Wait()
+		close(ended)
+	}()
+	return ended
 }
 
 func (s streams) close() {

@@ -4,11 +4,8 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"regexp"
-	"strings"
 	"time"
 
-	"clusterd/internal/config"
 	"clusterd/internal/port"
 )
 
@@ -19,6 +16,9 @@ const (
 	stopDrain = time.Second
 	// readyTimeout is after how long a starting instance is called late.
 	readyTimeout = 30 * time.Second
+	// lastWords is how long what a process wrote before its end may take to
+	// arrive. Only a stranger that was given its output can take that long.
+	lastWords = 200 * time.Millisecond
 )
 
 // start begins a new generation. The instance has no run, and waits for
@@ -55,8 +55,7 @@ func (c *Cluster) launch(r *run) {
 		s.stdout.Close()
 		s.stderr.Close()
 		if err == nil {
-			streams.follow(c.journal, r.inst.id)
-			c.post(launchedMsg{run: r, process: p})
+			c.post(launchedMsg{run: r, process: p, silent: streams.follow(c.journal, r.inst.id)})
 			return
 		}
 		streams.close()
@@ -69,7 +68,7 @@ func (c *Cluster) onLaunched(m launchedMsg) {
 	if m.err != nil {
 		c.dispose(r)
 		switch {
-		case r.stopping && inst.again:
+		case r.stopping && inst.again && !c.stopping:
 			inst.again = false
 			c.start(inst)
 		case r.stopping:
@@ -79,12 +78,15 @@ func (c *Cluster) onLaunched(m launchedMsg) {
 		}
 		return
 	}
-	r.process = m.process
+	r.process, r.silent = m.process, m.silent
 	r.launchedAt = time.Now()
 	c.event(inst.id, fmt.Sprintf("started, pid %d", r.process.PID()))
 	go func() { c.post(exitedMsg{r, r.process.Exited()}) }()
 	if r.stopping {
 		c.signalStop(r)
+		if r.patience.Err() != nil { // it was to be killed when there was nothing to kill yet
+			c.killRun(r)
+		}
 		return
 	}
 	listening := inst.app.way.listening(r.place)
@@ -226,6 +228,10 @@ func (c *Cluster) onExited(m exitedMsg) {
 	c.set(inst, StateStopping, short(m.status)+", ending what it left behind")
 	go func() {
 		r.process.End(r.patience)
+		select {
+		case <-r.silent:
+		case <-time.After(lastWords):
+		}
 		c.post(endedMsg{r})
 	}()
 }
@@ -261,6 +267,9 @@ func (c *Cluster) afterEnding(inst *instance, e ending) {
 	c.event(inst.id, d.event)
 	if hint := c.clashHint(inst); hint != "" && e.readyFor == 0 {
 		c.event(inst.id, hint)
+	}
+	if d.next == StateFailed {
+		d.reason += c.lastOutput(inst)
 	}
 	c.set(inst, d.next, d.reason)
 	if d.next != StateBackoff {
@@ -324,25 +333,6 @@ func (c *Cluster) cancelRetry(inst *instance) {
 
 func (c *Cluster) set(inst *instance, s State, reason string) {
 	inst.state, inst.reason = s, reason
-}
-
-// addressInUse is how servers say that they cannot have their port.
-var addressInUse = regexp.MustCompile(`(?i)EADDRINUSE|address already in use|address in use`)
-
-// clashHint explains the one mistake that everyone makes behind the relay: a
-// server that listens on the public port, which clusterd has, and not on $PORT.
-func (c *Cluster) clashHint(inst *instance) string {
-	a := inst.app
-	if a.way.listen != string(config.ListenRelay) {
-		return ""
-	}
-	for _, line := range c.journal.last(inst.id, 20) {
-		if addressInUse.MatchString(line) && strings.Contains(line, fmt.Sprint(a.config.Port)) {
-			return fmt.Sprintf("port %d is clusterd's: behind the relay an instance must listen on $PORT, a private port, "+
-				`or set SO_REUSEPORT itself with listen = "self"`, a.config.Port)
-		}
-	}
-	return ""
 }
 
 func exitOf(s exitStatus, at time.Time, after time.Duration) *Exit {

@@ -12,6 +12,7 @@ type (
 	launchedMsg struct {
 		run     *run
 		process process
+		silent  <-chan struct{} // closed once all of its output is in the journal
 		err     error
 	}
 	// listeningMsg: the process serves at its place, or never will.

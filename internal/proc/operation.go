@@ -100,6 +100,9 @@ func (op *operation) verdict(p pending) (done bool, err error) {
 	inst := p.inst
 	switch op.verb {
 	case VerbStop:
+		if inst.run != nil && inst.run != p.run {
+			return true, fmt.Errorf("%s is %s: it was started again meanwhile", inst.id, inst.state)
+		}
 		return inst.run == nil && inst.retry == nil, nil
 	case VerbKill:
 		return inst.run != p.run, nil

@@ -78,21 +78,25 @@ func (c *Cluster) onUsage(m usageMsg) {
 	}
 }
 
-// measure reads /proc for each run's leader and the processes below it.
+// measure reads /proc for each run's leader and the processes below it. A run
+// that has gone meanwhile has no reading.
 func measure(runs []*run) []usageReading {
 	var out []usageReading
 	for _, r := range runs {
 		reading := usageReading{run: r, at: time.Now()}
-		pids := []int{r.process.PID()}
+		pids, known := []int{r.process.PID()}, false
 		for len(pids) > 0 {
 			pid := pids[0]
 			pids = append(pids[1:], children(pid)...)
 			if st, err := readStat(pid); err == nil {
+				known = true
 				reading.ticks += st.ticks
 				reading.pages += st.pages
 			}
 		}
-		out = append(out, reading)
+		if known {
+			out = append(out, reading)
+		}
 	}
 	return out
 }
