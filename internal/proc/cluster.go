@@ -104,6 +104,9 @@ const tick = time.Second
 func (c *Cluster) Run(ctx context.Context, untilDone bool) error {
 	defer close(c.done)
 	c.startedAt = time.Now()
+	if err := c.preflight(); err != nil {
+		return err
+	}
 	if err := c.openAll(); err != nil {
 		return err
 	}

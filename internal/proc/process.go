@@ -217,11 +217,8 @@ func (e *CommandError) Error() string { return fmt.Sprintf("command %q: %s", e.C
 
 // execError says which of the things that execve(2) reports by one errno it was.
 func execError(path, dir string, err error) error {
-	switch st, statErr := os.Stat(dir); {
-	case statErr != nil:
-		return fmt.Errorf("working directory: %w", statErr)
-	case !st.IsDir():
-		return fmt.Errorf("working directory: %s is not a directory", dir)
+	if err := dirError(dir); err != nil {
+		return err
 	}
 	st, statErr := os.Stat(path)
 	problem := err.Error()
@@ -238,6 +235,20 @@ func execError(path, dir string, err error) error {
 		problem = "neither a program for this machine nor a script with a #! line"
 	}
 	return &CommandError{Command: path, Problem: problem}
+}
+
+// dirError says why no process can start in dir; nil when one can.
+func dirError(dir string) error {
+	st, err := os.Stat(dir)
+	switch {
+	case err != nil:
+		return fmt.Errorf("working directory: %w", err)
+	case !st.IsDir():
+		return fmt.Errorf("working directory: %s is not a directory", dir)
+	case unix.Access(dir, unix.X_OK) != nil:
+		return fmt.Errorf("working directory: %s may not be entered (chmod +x?)", dir)
+	}
+	return nil
 }
 
 // signalName is "SIGTERM", or "signal 40" for one without a name.
