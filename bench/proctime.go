@@ -1,0 +1,83 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// tick is the unit of CPU time in /proc, see sysconf(3) about _SC_CLK_TCK: 100
+// a second on every Linux that Go runs on.
+const tick = 10 * time.Millisecond
+
+// cpuTime is what the threads of a process have used, in user and in kernel
+// mode: utime and stime of /proc/PID/stat, see proc_pid_stat(5). Its children
+// are not in.
+func cpuTime(pid int) (time.Duration, error) {
+	f, err := statFields(pid)
+	if err != nil {
+		return 0, err
+	}
+	utime, err1 := strconv.ParseInt(f[11], 10, 64) // field 14, and f begins with the third
+	stime, err2 := strconv.ParseInt(f[12], 10, 64)
+	if err1 != nil || err2 != nil {
+		return 0, fmt.Errorf("the stat of process %d is odd: %q", pid, f)
+	}
+	return time.Duration(utime+stime) * tick, nil
+}
+
+// cpuTimes is the sum over several processes.
+func cpuTimes(pids []int) (sum time.Duration, err error) {
+	for _, pid := range pids {
+		t, err := cpuTime(pid)
+		if err != nil {
+			return 0, err
+		}
+		sum += t
+	}
+	return sum, nil
+}
+
+// statFields are those behind the command's name, which may hold anything.
+func statFields(pid int) ([]string, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return nil, err
+	}
+	f := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
+	if len(f) < 13 {
+		return nil, fmt.Errorf("the stat of process %d is short: %q", pid, b)
+	}
+	return f, nil
+}
+
+// childrenOf are the processes that the threads of a process have started and
+// that have not been waited for.
+func childrenOf(pid int) (pids []int) {
+	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	for _, list := range lists {
+		b, _ := os.ReadFile(list) // the thread may be gone
+		for _, f := range strings.Fields(string(b)) {
+			if child, err := strconv.Atoi(f); err == nil {
+				pids = append(pids, child)
+			}
+		}
+	}
+	return pids
+}
+
+// quantile of values that need not be sorted, q from 0 to 1.
+func quantile[T int64 | float64 | time.Duration](values []T, q float64) T {
+	sorted := slices.Sorted(slices.Values(values))
+	return sorted[min(len(sorted)-1, int(q*float64(len(sorted))))]
+}
+
+func median[T int64 | float64 | time.Duration](values []T) T { return quantile(values, 0.5) }
+
+// ms is a duration in milliseconds, as a table shows it.
+func ms(d time.Duration) string { return fmt.Sprintf("%.1f ms", float64(d)/float64(time.Millisecond)) }
