@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -51,7 +52,7 @@ type link struct {
 	pair  *pair
 	slot  *slot
 	inst  *Instance
-	conn  net.Conn
+	conn  instanceConn
 	out   *source // of the instance; used by the response goroutine only
 	fresh bool    // nothing has been answered on it yet; guarded by pair.mu
 	heard bool    // it has sent something since the last request began; guarded by pair.mu
@@ -61,7 +62,7 @@ type link struct {
 }
 
 func newPair(r *Relay, home *slot, conn net.Conn) (*pair, error) {
-	in, err := newSource(conn)
+	in, err := newSource(conn.(syscall.Conn))
 	if err != nil {
 		return nil, err
 	}
@@ -179,7 +180,7 @@ func (p *pair) dial(s *slot, inst *Instance) (*link, error) {
 	}
 	s.links[l] = struct{}{}
 	r.mu.Unlock()
-	conn, err := r.dialer.Dial(inst.Network, inst.Address)
+	conn, err := dial(inst)
 	if err == nil {
 		l.conn = conn
 		l.out, err = newSource(conn)
@@ -312,7 +313,7 @@ func (p *pair) reset() {
 }
 
 // closeWrite tells the other end that nothing more comes.
-func closeWrite(c net.Conn) {
+func closeWrite(c any) {
 	if half, ok := c.(interface{ CloseWrite() error }); ok {
 		_ = half.CloseWrite() // it may be gone
 	}

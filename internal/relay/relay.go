@@ -32,7 +32,6 @@ type Relay struct {
 	hash   bool
 	limits Limits
 	log    func(string)
-	dialer net.Dialer
 
 	mu      sync.Mutex
 	slots   map[int]*slot
@@ -59,7 +58,6 @@ func New(o Options) *Relay {
 		hash:    o.Hash,
 		limits:  o.Limits.withDefaults(),
 		log:     o.Log,
-		dialer:  net.Dialer{Timeout: dialTimeout},
 		slots:   map[int]*slot{},
 		pairs:   map[*pair]struct{}{},
 		changed: make(chan struct{}),
@@ -67,8 +65,6 @@ func New(o Options) *Relay {
 	if r.log == nil {
 		r.log = func(string) {}
 	}
-	// Multipath TCP gains nothing on one machine, and costs.
-	r.dialer.SetMultipathTCP(false)
 	return r
 }
 

@@ -428,7 +428,7 @@ func (p *pair) readWithin(d time.Duration) {
 	}
 	if d == 0 {
 		p.readBy = time.Time{}
-		p.in.deadline(p.readBy)
+		_ = p.client.SetReadDeadline(p.readBy)
 		return
 	}
 	by := time.Now().Add(d)
@@ -436,5 +436,5 @@ func (p *pair) readWithin(d time.Duration) {
 		return
 	}
 	p.readBy = by
-	p.in.deadline(by)
+	_ = p.client.SetReadDeadline(by)
 }

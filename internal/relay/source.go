@@ -2,10 +2,8 @@ package relay
 
 import (
 	"io"
-	"net"
 	"sync"
 	"syscall"
-	"time"
 )
 
 // bufferSize is what is read at once.
@@ -17,8 +15,7 @@ var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
 // source reads from a connection into a buffer that it holds only while there
 // are bytes in it. One goroutine uses it.
 type source struct {
-	conn net.Conn
-	raw  syscall.RawConn
+	raw syscall.RawConn
 
 	pooled *[bufferSize]byte // nil: buf is not pooled
 	buf    []byte            // nil: none
@@ -29,12 +26,12 @@ type source struct {
 	try func(fd uintptr) bool
 }
 
-func newSource(conn net.Conn) (*source, error) {
-	raw, err := conn.(syscall.Conn).SyscallConn()
+func newSource(conn syscall.Conn) (*source, error) {
+	raw, err := conn.SyscallConn()
 	if err != nil {
 		return nil, err
 	}
-	s := &source{conn: conn, raw: raw}
+	s := &source{raw: raw}
 	s.try = s.read
 	return s, nil
 }
@@ -119,6 +116,3 @@ func (s *source) read(fd uintptr) bool {
 	}
 	return s.err != syscall.EAGAIN
 }
-
-// deadline bounds the next fills; the zero time lifts the bound.
-func (s *source) deadline(t time.Time) { _ = s.conn.SetReadDeadline(t) }
