@@ -1,0 +1,125 @@
+package tui
+
+import (
+	"context"
+	"time"
+
+	"clusterd/internal/proc"
+)
+
+// model is the whole dashboard. Only the event loop touches it.
+type model struct {
+	ctx      context.Context // ends with the dashboard; all commands hang on it
+	cluster  Cluster
+	attached bool
+	now      func() time.Time
+	theme    *theme
+	keys     keyMap
+
+	w, h int
+
+	snap    *proc.Snapshot // the last one there was, or nil
+	snapAt  time.Time
+	lost    error // why there is no newer one, or nil
+	polling bool  // a snapshot is on its way
+	retryAt time.Time
+
+	tree  tree
+	logs  logPane
+	focus pane
+	zoom  bool
+	help  helpView
+	ask   *question // waiting for an answer, or nil
+
+	acting []act // what is being done right now, oldest first
+	acts   int   // how many there have been
+	notice notice
+
+	outcome Outcome
+
+	frame string // what View returned last
+	stale bool   // something visible has changed since
+}
+
+func newModel(ctx context.Context, c Cluster, attached bool, t *theme) *model {
+	return &model{
+		ctx:      ctx,
+		cluster:  c,
+		attached: attached,
+		now:      time.Now,
+		theme:    t,
+		keys:     newKeyMap(t, attached),
+		tree:     newTree(),
+		logs:     newLogPane(),
+		stale:    true,
+	}
+}
+
+// changed says that View has to build a new frame.
+func (m *model) changed() { m.stale = true }
+
+// arrange is the layout of what is to be shown right now.
+func (m *model) arrange() screen {
+	return layout(m.w, m.h, arrangement{
+		rows:   len(m.tree.rows),
+		detail: detailLines,
+		footer: m.footerLines(),
+		zoom:   m.zoom,
+		focus:  m.focus,
+	})
+}
+
+// setSnapshot takes over a new picture of the cluster.
+func (m *model) setSnapshot(s *proc.Snapshot) {
+	if old := m.snap; old != nil && (old.PID != s.PID || s.Uptime < old.Uptime) {
+		m.logs.reset() // another daemon counts its lines from 1 again
+	}
+	m.snap, m.snapAt, m.lost = s, m.now(), nil
+	m.tree.rebuild(s)
+	m.logs.show(m.tree.selected)
+}
+
+// select_ and its kin keep the log on what the tree has selected.
+func (m *model) moved() {
+	m.logs.show(m.tree.selected)
+	m.changed()
+}
+
+// target is what a key acts on: an app, or one of its instances.
+type target struct {
+	id       string
+	app      *proc.AppSnapshot
+	instance *proc.InstanceSnapshot // nil: the whole app
+}
+
+// instances are the instances that an act on the target reaches.
+func (t target) instances() []proc.InstanceSnapshot {
+	if t.instance != nil {
+		return []proc.InstanceSnapshot{*t.instance}
+	}
+	return t.app.Instances
+}
+
+// target is what the tree has selected.
+func (m *model) target() (target, bool) {
+	if m.snap == nil || m.tree.index < 0 || m.tree.index >= len(m.tree.rows) {
+		return target{}, false
+	}
+	r := m.tree.rows[m.tree.index]
+	t := target{id: r.id, app: &m.snap.Apps[r.app]}
+	if r.instance >= 0 {
+		t.instance = &t.app.Instances[r.instance]
+	}
+	return t, true
+}
+
+// size is how many apps and running or wanted instances the cluster has.
+func (m *model) size() (apps, instances int) {
+	if m.snap == nil {
+		return 0, 0
+	}
+	for i := range m.snap.Apps {
+		instances += m.snap.Apps[i].InstancesWanted
+	}
+	return len(m.snap.Apps), instances
+}

@@ -1,0 +1,117 @@
+package tui
+
+import (
+	"fmt"
+	"strings"
+
+	tea "github.com/charmbracelet/bubbletea"
+
+	"clusterd/internal/proc"
+)
+
+// question waits for an answer before something is done that hurts.
+type question struct {
+	title  string
+	detail string
+	yes    string // the word for doing it
+	chosen bool   // yes is chosen; it never is at first
+	then   func() tea.Cmd
+}
+
+// confirm asks before a verb that reaches n instances of a target.
+func (m *model) confirm(verb proc.Verb, t target, n int) *question {
+	w := words[verb]
+	yes := strings.ToUpper(w.plain[:1]) + w.plain[1:]
+	detail := plural(n, "instance")
+	rps := t.app.RequestsPerS
+	if t.instance != nil {
+		detail = string(t.instance.State)
+		if t.instance.PID != nil {
+			detail = fmt.Sprintf("pid %d, %s", *t.instance.PID, detail)
+		}
+		rps = t.instance.RequestsPerS
+	}
+	if rps != nil && *rps > 0 {
+		detail += ", " + rate(rps) + " requests per second"
+	}
+	switch verb {
+	case proc.VerbKill:
+		detail += "; SIGKILL ends what is being answered"
+	case proc.VerbRestart:
+		detail += ", all at once"
+	}
+	return &question{
+		title:  fmt.Sprintf("%s %s?", yes, m.theme.line(t.id)),
+		detail: detail,
+		yes:    yes,
+		then:   func() tea.Cmd { return m.do(verb, t.id) },
+	}
+}
+
+// confirmShutdown asks before the whole cluster is stopped.
+func (m *model) confirmShutdown() *question {
+	apps, instances := m.size()
+	name := "the cluster"
+	if m.snap != nil {
+		name = m.theme.line(m.snap.Name)
+	}
+	return &question{
+		title:  "Stop " + name + " and quit?",
+		detail: plural(apps, "app") + ", " + plural(instances, "instance"),
+		yes:    "Stop",
+		then: func() tea.Cmd {
+			m.outcome = Shutdown
+			return tea.Quit
+		},
+	}
+}
+
+// answer handles a key while a question is open.
+func (m *model) answer(key string) tea.Cmd {
+	q := m.ask
+	m.changed()
+	switch key {
+	case "y":
+		m.ask = nil
+		return q.then()
+	case "n", "esc", "q":
+		m.ask = nil
+	case "tab", "shift+tab", "left", "right", "h", "l":
+		q.chosen = !q.chosen
+	case "enter":
+		m.ask = nil
+		if q.chosen {
+			return q.then()
+		}
+	}
+	return nil
+}
+
+// render draws the question as a box.
+func (q *question) render(t *theme, w int) []string {
+	no, yes := t.button("Cancel", !q.chosen), t.button(q.yes, q.chosen)
+	inner := max(width(q.title), width(q.detail), width(no)+2+width(yes)+len("   y / n"))
+	inner = min(inner, w-6)
+	line := func(s style, text string) string {
+		return t.wall + " " + t.paint(s, t.fit(text, inner)) + " " + t.wall
+	}
+	buttons := no + "  " + yes
+	rest := inner - width(buttons)
+	edge := strings.Repeat(t.rule, inner+2)
+	return []string{
+		t.corners[0] + edge + t.corners[1],
+		line(dialog, q.title),
+		line(plain, q.detail),
+		line(plain, ""),
+		t.wall + " " + buttons + t.paint(faint, t.fitRight("y / n", rest)) + " " + t.wall,
+		t.corners[3] + edge + t.corners[2],
+	}
+}
+
+// button draws one answer; the chosen one is marked in text, too.
+func (t *theme) button(text string, on bool) string {
+	if on {
+		return t.paint(chosen, "[ "+text+" ]")
+	}
+	return "  " + text + "  "
+}

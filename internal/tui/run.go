@@ -1,0 +1,87 @@
+package tui
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"time"
+
+	tea "github.com/charmbracelet/bubbletea"
+
+	"clusterd/internal/proc"
+	_ "clusterd/internal/tui/quiet" // before Bubble Tea's own init
+)
+
+// Cluster is what the dashboard needs of a cluster. Its methods may block until
+// ctx ends.
+type Cluster interface {
+	Snapshot(ctx context.Context) (*proc.Snapshot, error)
+	Logs(ctx context.Context, q proc.LogQuery) (proc.LogPage, error)
+	Do(ctx context.Context, a proc.Action) error
+}
+
+// Options say where a dashboard is shown.
+type Options struct {
+	Attached bool                // the cluster runs elsewhere and goes on without the dashboard
+	In       io.Reader           // nil: os.Stdin
+	Out      io.Writer           // nil: os.Stdout
+	Env      func(string) string // NO_COLOR and the locale
+}
+
+// Outcome is what the user wants when the dashboard ends.
+type Outcome int
+
+// The outcomes.
+const (
+	Quit     Outcome = iota // leave
+	Shutdown                // stop the cluster
+)
+
+// leaveTimeout is how long a terminal may take to be put back as it was. One
+// that has stopped its output (ctrl-s) never is.
+const leaveTimeout = 2 * time.Second
+
+// Run shows the dashboard of c and blocks until the user leaves it, ctx ends
+// (which is no error), or the terminal fails. The terminal is then as it was.
+func Run(ctx context.Context, c Cluster, o Options) (Outcome, error) {
+	inner, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if o.In == nil {
+		o.In = os.Stdin
+	}
+	if o.Out == nil {
+		o.Out = os.Stdout
+	}
+	m := newModel(inner, c, o.Attached, newTheme(o.Env))
+	program := tea.NewProgram(m,
+		tea.WithContext(inner),
+		tea.WithInput(o.In),
+		tea.WithOutput(o.Out),
+		tea.WithAltScreen(),
+		tea.WithFPS(30),
+		tea.WithoutSignalHandler(), // signals are for the whole program
+	)
+	result := make(chan error, 1)
+	go func() {
+		_, err := program.Run()
+		result <- err
+	}()
+	var err error
+	select {
+	case err = <-result:
+	case <-ctx.Done():
+		select {
+		case err = <-result:
+		case <-time.After(leaveTimeout):
+			return Quit, errors.New("the terminal takes no output; it may be left in a strange state (the command reset helps)")
+		}
+	}
+	if ctx.Err() != nil {
+		return Quit, nil
+	}
+	if err != nil {
+		return Quit, err
+	}
+	return m.outcome, nil
+}
