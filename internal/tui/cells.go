@@ -93,8 +93,7 @@ func (t *theme) clean(text string) string {
 				b.WriteString(seq)
 				colored = true
 			}
-		case w == 0:
-			// A control character, another sequence, or nothing to see.
+		case w == 0 && isControl(seq):
 		case !utf8.ValidString(seq):
 			b.WriteByte('?')
 			col++
@@ -110,6 +109,12 @@ func (t *theme) clean(text string) string {
 		b.WriteString("\x1b[m")
 	}
 	return b.String()
+}
+
+// isControl tells whether seq is a control character or an escape sequence.
+func isControl(seq string) bool {
+	r, _ := utf8.DecodeRuneInString(seq)
+	return unicode.IsControl(r)
 }
 
 // isSGR tells whether seq is a whole "select graphic rendition" sequence.

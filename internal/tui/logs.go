@@ -20,6 +20,7 @@ const firstLines = 2_000
 // logPane shows the log of what the tree has selected.
 type logPane struct {
 	target  string // "web" or "web/2"; "": nothing
+	epoch   int    // counts resets; an answer from before one is forgotten
 	lines   []proc.Line
 	next    uint64 // LogQuery.After for what comes next
 	loaded  bool   // there has been an answer for the target
@@ -57,6 +58,7 @@ func (l *logPane) show(target string) {
 
 // reset forgets every line, and follows.
 func (l *logPane) reset() {
+	l.epoch++
 	l.lines, l.next, l.loaded, l.dropped, l.names = nil, 0, false, 0, 0
 	l.pan = 0
 	l.follow()
@@ -129,8 +131,8 @@ func (l *logPane) scroll(rows int) {
 		return
 	}
 	l.pause()
-	l.top = l.move(l.top, rows)
-	if last := l.lastTop(); rows > 0 && !before(l.top, last) {
+	l.top = l.move(l.shown(), rows)
+	if rows > 0 && !before(l.top, l.lastTop()) {
 		l.follow()
 	}
 }
@@ -199,6 +201,16 @@ func (l *logPane) move(s spot, rows int) spot {
 	s.seq = l.lines[i].Seq
 	s.row = min(max(s.row, 0), l.rows(i)-1)
 	return s
+}
+
+// shown is what is at the top: what the reader chose, or what follows from the
+// newest line, and never so far down that there is room below the last one.
+func (l *logPane) shown() spot {
+	last := l.lastTop()
+	if l.paused && before(l.top, last) {
+		return l.top
+	}
+	return last
 }
 
 // lastTop is what is at the top when the last line is at the bottom.

@@ -16,10 +16,7 @@ func (m *model) renderLogs(w, h int) []string {
 	if len(l.lines) == 0 {
 		return append(lines, "  "+m.theme.paint(faint, m.theme.cut(m.emptyLog(), w-2)))[:min(h, 2)]
 	}
-	at := l.top
-	if !l.paused {
-		at = l.lastTop()
-	}
+	at := l.shown()
 	skip := at.row
 	for i := l.index(at); i < len(l.lines) && len(lines) < h; i++ {
 		for n, text := range m.logRows(&l.lines[i]) {

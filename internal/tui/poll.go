@@ -26,9 +26,9 @@ type (
 		err  error
 	}
 	logsMsg struct {
-		target string
-		page   proc.LogPage
-		err    error
+		epoch int
+		page  proc.LogPage
+		err   error
 	}
 )
 
@@ -59,12 +59,12 @@ func (m *model) pollLogs() tea.Cmd {
 		return nil
 	}
 	l.asking = true
-	ctx, cluster, target, q := m.ctx, m.cluster, l.target, l.query()
+	ctx, cluster, epoch, q := m.ctx, m.cluster, l.epoch, l.query()
 	return func() tea.Msg {
 		ctx, cancel := context.WithTimeout(ctx, pollTimeout)
 		defer cancel()
 		page, err := cluster.Logs(ctx, q)
-		return logsMsg{target, page, err}
+		return logsMsg{epoch, page, err}
 	}
 }
 
@@ -93,8 +93,8 @@ func (m *model) onSnapshot(msg snapshotMsg) tea.Cmd {
 
 func (m *model) onLogs(msg logsMsg) tea.Cmd {
 	m.logs.asking = false
-	if msg.target != m.logs.target {
-		return m.pollLogs() // something else has been selected meanwhile
+	if msg.epoch != m.logs.epoch {
+		return m.pollLogs() // it is another log that is shown now
 	}
 	if msg.err == nil && m.logs.add(msg.page) {
 		m.changed()

@@ -28,7 +28,9 @@ func (t *theme) sparkline(values []float64, w int) string {
 func peak(values []float64) float64 {
 	top := 0.0
 	for _, v := range values {
-		top = max(top, v)
+		if v > top { // never for NaN
+			top = v
+		}
 	}
 	return top
 }

@@ -1,0 +1,279 @@
+package tui
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	tea "github.com/charmbracelet/bubbletea"
+	"go.uber.org/goleak"
+
+	"clusterd/internal/proc"
+)
+
+func TestMain(m *testing.M) {
+	if childRun() {
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// now is the time in every test.
+var now = time.Date(2026, 5, 4, 15, 4, 5, 0, time.UTC)
+
+// fakeCluster answers from what it is given and remembers what it was asked.
+type fakeCluster struct {
+	snap  *proc.Snapshot
+	err   error // of Snapshot
+	pages map[string]proc.LogPage
+	asked []proc.LogQuery
+	did   []proc.Action
+	doErr error
+}
+
+func (c *fakeCluster) Snapshot(context.Context) (*proc.Snapshot, error) { return c.snap, c.err }
+
+func (c *fakeCluster) Logs(_ context.Context, q proc.LogQuery) (proc.LogPage, error) {
+	c.asked = append(c.asked, q)
+	p := c.pages[strings.Join(q.Targets, " ")]
+	p.Next = q.After
+	i := slices.IndexFunc(p.Lines, func(l proc.Line) bool { return l.Seq > q.After })
+	if i < 0 {
+		p.Lines = nil
+		return p, nil
+	}
+	p.Lines = p.Lines[i:]
+	p.Next = p.Lines[len(p.Lines)-1].Seq
+	return p, nil
+}
+
+func (c *fakeCluster) Do(_ context.Context, a proc.Action) error {
+	c.did = append(c.did, a)
+	return c.doErr
+}
+
+// dash is a dashboard without a terminal.
+type dash struct {
+	*model
+	t       *testing.T
+	cluster *fakeCluster
+	quit    bool
+}
+
+// terminal is an environment.
+type terminal map[string]string
+
+func (e terminal) get(name string) string { return e[name] }
+
+var utf8NoColor = terminal{"LANG": "C.UTF-8", "NO_COLOR": "1"}
+
+// newDash shows a cluster's first snapshot on a screen of w by h cells.
+func newDash(t *testing.T, c *fakeCluster, w, h int, env terminal) *dash {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(cancel)
+	d := &dash{model: newModel(ctx, c, false, newTheme(env.get)), t: t, cluster: c}
+	d.now = func() time.Time { return now }
+	d.size(w, h)
+	d.poll()
+	return d
+}
+
+// size is what the terminal says when it is resized.
+func (d *dash) size(w, h int) { d.send(tea.WindowSizeMsg{Width: w, Height: h}) }
+
+// poll is a tick without the wait.
+func (d *dash) poll() { d.run(d.model.poll()) }
+
+func (d *dash) send(msg tea.Msg) {
+	_, cmd := d.Update(msg)
+	d.run(cmd)
+}
+
+// run does what commands say, and what follows from that, at once.
+func (d *dash) run(cmd tea.Cmd) {
+	if cmd == nil {
+		return
+	}
+	switch msg := cmd().(type) {
+	case nil:
+	case tea.QuitMsg:
+		d.quit = true
+	case tea.BatchMsg:
+		for _, c := range msg {
+			d.run(c)
+		}
+	default:
+		d.send(msg)
+	}
+}
+
+var namedKeys = map[string]tea.KeyType{
+	"enter": tea.KeyEnter, "esc": tea.KeyEsc, "tab": tea.KeyTab, "up": tea.KeyUp,
+	"down": tea.KeyDown, "left": tea.KeyLeft, "right": tea.KeyRight, "home": tea.KeyHome,
+	"end": tea.KeyEnd, "pgup": tea.KeyPgUp, "pgdown": tea.KeyPgDown, "ctrl+c": tea.KeyCtrlC,
+	"ctrl+d": tea.KeyCtrlD, "ctrl+u": tea.KeyCtrlU, "ctrl+z": tea.KeyCtrlZ,
+	"backspace": tea.KeyBackspace, "space": tea.KeySpace,
+}
+
+// press sends keys by name; anything without a name is typed as it is, in one
+// message.
+func (d *dash) press(keys ...string) {
+	for _, k := range keys {
+		if named, ok := namedKeys[k]; ok {
+			msg := tea.KeyMsg{Type: named}
+			if named == tea.KeySpace {
+				msg.Runes = []rune{' '}
+			}
+			d.send(msg)
+			continue
+		}
+		d.send(tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune(k)})
+	}
+}
+
+// screen is what is shown, checked for its size.
+func (d *dash) screen() string {
+	d.t.Helper()
+	s := d.View()
+	lines := strings.Split(s, "\n")
+	if d.w >= minWidth && d.h >= minHeight && len(lines) != d.h {
+		d.t.Errorf("%d lines on a screen of %d", len(lines), d.h)
+	}
+	for i, l := range lines {
+		if width(l) > d.w {
+			d.t.Errorf("line %d has %d cells on a screen of %d: %q", i+1, width(l), d.w, l)
+		}
+	}
+	return s
+}
+
+// shows fails unless all the texts are on the screen.
+func (d *dash) shows(texts ...string) {
+	d.t.Helper()
+	s := d.screen()
+	for _, text := range texts {
+		if !strings.Contains(s, text) {
+			d.t.Errorf("not on the screen: %q\n%s", text, s)
+		}
+	}
+}
+
+// hides fails if one of the texts is on the screen.
+func (d *dash) hides(texts ...string) {
+	d.t.Helper()
+	s := d.screen()
+	for _, text := range texts {
+		if strings.Contains(s, text) {
+			d.t.Errorf("on the screen: %q\n%s", text, s)
+		}
+	}
+}
+
+var errLost = errors.New("the cluster went away")
+
+func ptr[T any](v T) *T { return &v }
+
+// ready is an instance that serves.
+func ready(app string, i int, requests uint64) proc.InstanceSnapshot {
+	return proc.InstanceSnapshot{
+		ID: fmt.Sprintf("%s/%d", app, i), Index: i, State: proc.StateReady, PID: ptr(4000 + i),
+		Generation: 1, Uptime: ptr(8070.0), CPUPercent: ptr(3.2), RSSBytes: ptr(uint64(31 << 20)),
+		Queue: ptr(uint64(0)), ConnectionsOpen: ptr(uint64(3)), ConnectionsTotal: ptr(requests / 10),
+		RequestsTotal: &requests, RequestsExact: true, RequestsPerS: ptr(float64(requests) / 1000),
+		Status:  &proc.Classes{Success: requests},
+		Latency: &proc.Latency{P50: 0.812, P90: 2.1, P99: 7.5},
+		BytesIn: ptr(requests * 80), BytesOut: ptr(requests * 900),
+	}
+}
+
+func app(name string, port int, instances ...proc.InstanceSnapshot) proc.AppSnapshot {
+	a := proc.AppSnapshot{
+		Name: name, Command: "bin/" + name + " --serve", State: proc.StateReady,
+		InstancesWanted: len(instances), Instances: instances,
+		ListenWhy: "a worker: it has no port",
+	}
+	if port != 0 {
+		a.Port = &port
+		a.Listen, a.ListenWhy = "relay", "it serves everything that listens on $PORT"
+		a.Count, a.CountWhy = "relay", "the relay follows every request"
+		a.RequestsTotal, a.RequestsPerS = ptr(uint64(0)), ptr(0.0)
+		for i := range 120 {
+			a.RequestsHistory = append(a.RequestsHistory, float64((i*7)%23*40))
+		}
+	}
+	for _, in := range instances {
+		if in.State == proc.StateReady {
+			a.Ready++
+		}
+		if port != 0 && in.RequestsTotal != nil {
+			*a.RequestsTotal += *in.RequestsTotal
+			*a.RequestsPerS += *in.RequestsPerS
+		}
+	}
+	return a
+}
+
+// worker is an instance without a port.
+func worker(app string, i int) proc.InstanceSnapshot {
+	in := ready(app, i, 0)
+	in.Queue, in.ConnectionsOpen, in.ConnectionsTotal, in.RequestsTotal = nil, nil, nil, nil
+	in.RequestsPerS, in.Status, in.Latency, in.BytesIn, in.BytesOut = nil, nil, nil, nil, nil
+	in.RequestsExact = false
+	return in
+}
+
+func cluster(apps ...proc.AppSnapshot) *proc.Snapshot {
+	return &proc.Snapshot{Name: "shop", Config: "/srv/shop/cluster.toml", PID: 812, Uptime: 8074, Apps: apps}
+}
+
+// mixed has something of everything.
+func mixed() *proc.Snapshot {
+	crashed := ready("api", 2, 9_400)
+	crashed.State, crashed.Reason = proc.StateBackoff, "exit 1, retry in 8s"
+	crashed.PID, crashed.Uptime, crashed.CPUPercent, crashed.RSSBytes, crashed.Restarts = nil, nil, nil, nil, 7
+	crashed.RequestsPerS = ptr(0.0)
+	crashed.LastExit = &proc.Exit{Code: 1, At: now.Add(-2 * time.Second), After: 3.2}
+	restarted := ready("api", 1, 1_402_110)
+	restarted.Restarts = 1
+	restarted.LastExit = &proc.Exit{Code: -1, Signal: "SIGSEGV", At: now.Add(-3 * time.Minute), After: 600}
+	stopped := worker("mail", 0)
+	stopped.State, stopped.PID, stopped.Uptime, stopped.CPUPercent, stopped.RSSBytes = proc.StateStopped, nil, nil, nil, nil
+	api := app("api", 8080, ready("api", 0, 1_350_200), restarted, crashed, ready("api", 3, 1_290_000))
+	api.State = proc.StateBackoff
+	mail := app("mail", 0, stopped)
+	mail.State = proc.StateStopped
+	return cluster(api, app("web", 3000, ready("web", 0, 610), ready("web", 1, 590)), app("jobs", 0, worker("jobs", 0)), mail)
+}
+
+// lines makes log lines of an instance, from seq on.
+func lines(instance string, seq uint64, n int) []proc.Line {
+	var out []proc.Line
+	for i := range n {
+		s := seq + uint64(i)
+		stream := proc.StreamOut
+		if s%5 == 0 {
+			stream = proc.StreamErr
+		}
+		out = append(out, proc.Line{Seq: s, At: now, Instance: instance, Stream: stream, Text: fmt.Sprintf("GET /v1/users/%d 200 3ms", s)})
+	}
+	return out
+}
+
+func withLogs(s *proc.Snapshot) *fakeCluster {
+	c := &fakeCluster{snap: s, pages: map[string]proc.LogPage{}}
+	for i := range s.Apps {
+		a := &s.Apps[i]
+		c.pages[a.Name] = proc.LogPage{Lines: lines(a.Name+"/0", 1, 40)}
+		for k := range a.Instances {
+			id := a.Instances[k].ID
+			c.pages[id] = proc.LogPage{Lines: append(lines(id, 100, 8),
+				proc.Line{Seq: 200, At: now, Instance: id, Stream: proc.StreamEvent, Text: "exited with code 1 after 3.2s; restarting in 200ms (2nd failure)"})}
+		}
+	}
+	return c
+}

@@ -1,0 +1,277 @@
+package tui
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	tea "github.com/charmbracelet/bubbletea"
+
+	"clusterd/internal/proc"
+)
+
+// TestMoving presses keys in the tree of the mixed cluster, whose rows are api,
+// api/0 to 3, web, web/0, web/1, jobs, jobs/0, mail, mail/0.
+func TestMoving(t *testing.T) {
+	for _, c := range []struct {
+		keys []string
+		want string
+	}{
+		{nil, "api"},
+		{[]string{"j"}, "api/0"},
+		{[]string{"down", "down"}, "api/1"},
+		{[]string{"jjj"}, "api/2"}, // held: they arrive as one message
+		{[]string{"jjj", "kk"}, "api/0"},
+		{[]string{"jjj", "up"}, "api/1"},
+		{[]string{"k"}, "api"},
+		{[]string{"G"}, "mail/0"},
+		{[]string{"end", "j"}, "mail/0"},
+		{[]string{"G", "g"}, "api"},
+		{[]string{"G", "home"}, "api"},
+		{[]string{"ctrl+d"}, "web/0"},
+		{[]string{"pgdown", "ctrl+u"}, "api"},
+		{[]string{"G", "pgup"}, "web"},
+		{[]string{"jj", "h", "j"}, "web"}, // folded, and on the app itself
+		{[]string{"jj", "left", "l", "j"}, "api/0"},
+		{[]string{"h", "right", "j"}, "api/0"},
+		{[]string{"space", "j"}, "web"},
+		{[]string{"space", "space", "j"}, "api/0"},
+		{[]string{"tab", "j"}, "api"}, // the log has the keys
+		{[]string{"tab", "tab", "j"}, "api/0"},
+		{[]string{"2", "j", "1", "j"}, "api/0"},
+		{[]string{"enter", "j", "esc", "j"}, "api/0"},
+		{[]string{"/", "jobs/0", "enter", "j"}, "jobs/0"},
+		{[]string{"/", "jobs", "enter", "esc", "j"}, "jobs/0"},
+		{[]string{"/", "web", "down", "enter"}, "web/0"},
+		{[]string{"/", "web", "down", "up", "enter"}, "web"},
+		{[]string{"/", "webs", "backspace", "enter"}, "web"},
+		{[]string{"/", "web", "ctrl+u", "enter", "g"}, "api"},
+		{[]string{"/", "backspace", "j"}, "api/0"}, // an empty filter is left
+		{[]string{"/", "web", "esc", "g"}, "api"},
+		{[]string{"?", "j", "esc", "j"}, "api/0"}, // the help has the keys
+		{[]string{"r", "j"}, "api"},               // and so has a question
+	} {
+		d := newDash(t, withLogs(mixed()), 80, 24, utf8NoColor)
+		d.press(c.keys...)
+		if d.tree.selected != c.want {
+			t.Errorf("after %q: %s is selected, want %s", c.keys, d.tree.selected, c.want)
+		}
+		if !d.help.open && !d.zoom && d.logs.target != d.tree.selected {
+			t.Errorf("after %q: the log is that of %s", c.keys, d.logs.target)
+		}
+	}
+}
+
+func TestSelectionIsKeptByName(t *testing.T) {
+	d := newDash(t, withLogs(mixed()), 80, 24, utf8NoColor)
+	d.press("G") // mail/0
+	d.cluster.snap = cluster(mixed().Apps[3], app("zebra", 0, worker("zebra", 0)))
+	d.poll()
+	d.shows(">   mail/0")
+
+	d.cluster.snap = cluster(app("aardvark", 0, worker("aardvark", 0)), app("mail", 0))
+	d.poll() // the instance is gone
+	d.shows(">  mail")
+
+	d.cluster.snap = cluster(app("aardvark", 0, worker("aardvark", 0)))
+	d.poll() // the app, too
+	d.shows(">   aardvark/0")
+}
+
+func TestActing(t *testing.T) {
+	for _, c := range []struct {
+		keys []string
+		want string // what is asked of the cluster
+		says string
+	}{
+		{[]string{"j", "r"}, "restart api/0", "api/0 restarted in 0.0s"},
+		{[]string{"j", "x"}, "stop api/0", "api/0 stopped in"},
+		{[]string{"j", "s"}, "", "cannot start api/0: already ready"},
+		{[]string{"jjj", "s"}, "start api/2", "api/2 started in"},
+		{[]string{"jjj", "x"}, "stop api/2", ""}, // it would be started again
+		{[]string{"jjj", "X"}, "", "cannot kill api/2: it has no process (backoff)"},
+		{[]string{"G", "x"}, "", "cannot stop mail/0: already stopped"},
+		{[]string{"G", "k", "x"}, "", "cannot stop mail: already stopped"},
+		{[]string{"G", "s"}, "start mail/0", ""},
+		{[]string{"G", "r"}, "restart mail/0", ""},
+		{[]string{"s"}, "start api", ""}, // the one that does not run
+		{[]string{"/", "web", "enter", "s"}, "", "cannot start web: already all ready"},
+
+		{[]string{"x"}, "", "Stop api?"},
+		{[]string{"x"}, "", "4 instances, 4.04k requests per second"},
+		{[]string{"x", "enter"}, "", ""}, // Cancel is the default
+		{[]string{"x", "esc"}, "", ""},
+		{[]string{"x", "n"}, "", ""},
+		{[]string{"x", "q"}, "", ""},
+		{[]string{"x", "y"}, "stop api", ""},
+		{[]string{"x", "tab", "enter"}, "stop api", ""},
+		{[]string{"x", "right", "left", "enter"}, "", ""},
+		{[]string{"r", "l", "enter"}, "restart api", ""},
+		{[]string{"r"}, "", "Restart api?"},
+		{[]string{"r", "x", "y"}, "restart api", ""}, // x is no answer
+		{[]string{"j", "X"}, "", "Kill api/0?"},
+		{[]string{"j", "X", "enter"}, "", ""},
+		{[]string{"j", "X", "y"}, "kill api/0", "api/0 killed in"},
+		{[]string{"tab", "r", "y"}, "restart api", ""}, // from the log pane, too
+		{[]string{"/", "r"}, "", "/r_"},                // typed, not done
+	} {
+		d := newDash(t, withLogs(mixed()), 80, 24, utf8NoColor)
+		d.press(c.keys...)
+		got := ""
+		for _, a := range d.cluster.did {
+			got += fmt.Sprintf("%s %s", a.Verb, strings.Join(a.Targets, ","))
+		}
+		if got != c.want {
+			t.Errorf("after %q: asked to %q, want %q", c.keys, got, c.want)
+		}
+		d.shows(c.says)
+	}
+}
+
+func TestFailuresAreSaid(t *testing.T) {
+	c := withLogs(mixed())
+	c.doErr = fmt.Errorf("api/0 is backoff: exit 1, retry in 200ms\nand another line")
+	d := newDash(t, c, 80, 24, utf8NoColor)
+	d.press("j", "r")
+	d.shows("cannot restart api/0: api/0 is backoff: exit 1, retry in 200ms; and another", "line")
+	later := now.Add(noticeFor + time.Second)
+	d.now = func() time.Time { return later }
+	d.run(d.onTickForTest())
+	d.shows("cannot restart")
+	later = now.Add(failureFor + time.Second)
+	d.run(d.onTickForTest())
+	d.hides("cannot restart")
+}
+
+// onTickForTest is onTick without the next tick.
+func (d *dash) onTickForTest() tea.Cmd {
+	d.onTick()
+	d.model.polling, d.model.logs.asking = false, false // what it began is not run
+	return nil
+}
+
+func TestProgressIsShown(t *testing.T) {
+	d := newDash(t, withLogs(mixed()), 80, 24, utf8NoColor)
+	first := d.do(proc.VerbRestart, "api/0") // begun, and not done
+	d.shows("restarting api/0…")
+	second := d.do(proc.VerbStop, "api/1")
+	d.shows("restarting api/0… (and 1 more)")
+	d.now = func() time.Time { return now.Add(3 * time.Second) }
+	d.changed()
+	d.shows("restarting api/0… 3s (and 1 more)")
+	d.run(first)
+	d.run(second)
+	d.shows("api/1 stopped in 3.0s")
+}
+
+func TestLeaving(t *testing.T) {
+	for _, c := range []struct {
+		keys     []string
+		attached bool
+		quit     bool
+		outcome  Outcome
+		says     string
+	}{
+		{[]string{"q"}, false, false, Quit, "Stop shop and quit?"},
+		{[]string{"q"}, false, false, Quit, "4 apps, 8 instances"},
+		{[]string{"q", "enter"}, false, false, Quit, ""},
+		{[]string{"q", "y"}, false, true, Shutdown, ""},
+		{[]string{"Q", "y"}, false, true, Shutdown, ""},
+		{[]string{"ctrl+c"}, false, true, Shutdown, ""},
+		{[]string{"q", "ctrl+c"}, false, true, Shutdown, ""},
+		{[]string{"?", "ctrl+c"}, false, true, Shutdown, ""},
+		{[]string{"/", "ctrl+c"}, false, true, Shutdown, ""},
+		{[]string{"ctrl+z"}, false, false, Quit, "ctrl-z would halt the cluster"},
+		{[]string{"q"}, true, true, Quit, ""},
+		{[]string{"ctrl+c"}, true, true, Quit, ""},
+		{[]string{"Q"}, true, false, Quit, "Stop shop and quit?"},
+		{[]string{"Q", "y"}, true, true, Shutdown, ""},
+		{[]string{"Q", "esc", "q"}, true, true, Quit, ""},
+	} {
+		d := newDash(t, withLogs(mixed()), 80, 24, utf8NoColor)
+		d.attached = c.attached
+		d.press(c.keys...)
+		if d.quit != c.quit || d.outcome != c.outcome {
+			t.Errorf("after %q (attached: %t): quit %t with outcome %d, want %t with %d",
+				c.keys, c.attached, d.quit, d.outcome, c.quit, c.outcome)
+		}
+		d.shows(c.says)
+	}
+}
+
+func TestPastesAreNoCommands(t *testing.T) {
+	d := newDash(t, withLogs(mixed()), 80, 24, utf8NoColor)
+	d.send(tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune("jxy"), Paste: true})
+	if d.tree.selected != "api" || len(d.cluster.did) > 0 {
+		t.Errorf("a paste was taken for keys: %s selected, %v done", d.tree.selected, d.cluster.did)
+	}
+	d.shows("pasted text is not taken for keys")
+	d.press("/")
+	d.send(tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune("we\x1b[31mb"), Paste: true})
+	d.shows("/web_", ">▾ web")
+}
+
+// TestLostCluster shows what there was, and takes up again what there is.
+func TestLostCluster(t *testing.T) {
+	d := newDash(t, withLogs(mixed()), 80, 24, utf8NoColor)
+	d.cluster.err = errLost
+	d.now = func() time.Time { return now.Add(4 * time.Second) }
+	d.poll()
+	d.shows("no answer for 4s", "api/2", "GET /v1/users")
+	d.press("j", "r")
+	d.shows("cannot restart api/0: the cluster does not answer")
+	d.press("Q")
+	d.shows("cannot stop the cluster: it does not answer")
+	if len(d.cluster.did) > 0 {
+		t.Errorf("asked for %v", d.cluster.did)
+	}
+
+	d.cluster.err = nil
+	d.poll() // too early to ask again
+	d.shows("no answer for 4s")
+	d.now = func() time.Time { return now.Add(6 * time.Second) }
+	d.poll()
+	d.hides("no answer")
+	d.shows("up 2h14m")
+}
+
+func TestAnotherDaemonHasAnotherLog(t *testing.T) {
+	d := newDash(t, withLogs(mixed()), 80, 24, utf8NoColor)
+	d.shows("GET /v1/users/40")
+	again := mixed()
+	again.PID, again.Uptime = 999, 1
+	d.cluster.snap = again
+	d.cluster.pages["api"] = proc.LogPage{Lines: lines("api/0", 1, 2)}
+	d.poll()
+	d.shows("GET /v1/users/2 200")
+	d.hides("GET /v1/users/40")
+}
+
+// TestKeyMapHasNoClashes presses what the help names, and looks for keys that
+// two commands of one pane claim.
+func TestKeyMapHasNoClashes(t *testing.T) {
+	keys := newKeyMap(newTheme(utf8NoColor.get), false)
+	logsOnly := [][]string{keys.left.Keys(), keys.right.Keys()}
+	seen := map[string]string{}
+	for _, g := range keys.groups() {
+		for _, b := range g.keys {
+			if b.Help().Key == "" || b.Help().Desc == "" {
+				t.Errorf("a key of %q has no help: %v", g.title, b.Keys())
+			}
+			if slices.ContainsFunc(logsOnly, func(k []string) bool { return slices.Equal(k, b.Keys()) }) && g.title == "Logs" {
+				continue
+			}
+			for _, k := range b.Keys() {
+				if other, ok := seen[k]; ok {
+					t.Errorf("%q is both %q and %q", k, other, b.Help().Desc)
+				}
+				seen[k] = b.Help().Desc
+			}
+		}
+	}
+	if len(seen) < 25 {
+		t.Errorf("only %d keys are in the help", len(seen))
+	}
+}
