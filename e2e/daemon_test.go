@@ -54,9 +54,9 @@ func (d *daemon) begin() {
 			select {
 			case <-d.exited:
 			case <-time.After(deadline):
-				d.w.t.Errorf("clusterd does not stop\n%s", d.transcript())
+				d.w.t.Error("clusterd does not stop")
 				d.w.killed = true
-				d.signal(syscall.SIGKILL)
+				d.signal(syscall.SIGQUIT)
 				<-d.exited
 			}
 		}
@@ -95,6 +95,9 @@ func (d *daemon) wait() int {
 	select {
 	case <-d.exited:
 	case <-time.After(deadline):
+		d.signal(syscall.SIGQUIT) // the stack of every goroutine, for whoever looks into this
+		<-d.exited
+		d.w.killed = true
 		d.w.t.Fatalf("clusterd does not end\n%s", d.transcript())
 	}
 	return d.cmd.ProcessState.ExitCode()
