@@ -138,7 +138,8 @@ func (p *pair) connect() (*link, error) {
 			tried[s] = true
 			continue
 		}
-		if p.isEnded() {
+		// In this order: who closes the relay after pick wakes those who wait.
+		if p.isEnded() || r.isClosed() {
 			return nil, errEnded
 		}
 		if giveUp == nil {

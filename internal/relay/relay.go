@@ -159,6 +159,12 @@ func (r *Relay) Close() error {
 	return nil
 }
 
+func (r *Relay) isClosed() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.closed
+}
+
 func closeListeners(s *slot) {
 	for _, l := range s.listeners {
 		l.Close()
