@@ -60,9 +60,8 @@ that answers 1 KiB, which is the only instance of an app with `+"`listen = \"rel
 upstream, and writes no access log. wrk uses 1 thread and %d connections. %d rounds of %d s each, in which relay and nginx take
 turns at going first; medians, and of the ratio the median over the rounds.
 
-With a new connection for each request the relay also opens a new one to the instance, because one client connection is
-paired with one of the instance, and nginx does not. In turn, nginx rewrites each head and reads no more of the client
-while an instance answers, and the relay follows every byte to count exactly.
+With a new connection for each request the relay opens a new one to the instance as well, because it pairs one client
+connection with one of the instance; nginx keeps those it has to the upstream.
 
 `, runtime.NumCPU(), connections, relayRounds, relaySeconds)
 
