@@ -55,7 +55,6 @@ func Run(ctx context.Context, c Cluster, o Options) (Outcome, error) {
 	}
 	m := newModel(inner, c, o.Attached, newTheme(o.Env))
 	program := tea.NewProgram(m,
-		tea.WithContext(inner),
 		tea.WithInput(o.In),
 		tea.WithOutput(o.Out),
 		tea.WithAltScreen(),
@@ -71,6 +70,8 @@ func Run(ctx context.Context, c Cluster, o Options) (Outcome, error) {
 	select {
 	case err = <-result:
 	case <-ctx.Done():
+		// Not tea.WithContext, which closes the terminal while it is being read.
+		program.Quit()
 		select {
 		case err = <-result:
 		case <-time.After(leaveTimeout):

@@ -55,16 +55,23 @@ func openPty(t *testing.T) *pty {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fd := int(master.Fd())
-	if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
-		t.Fatal(err)
-	}
-	n, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
+	// File.Fd would make its reads block, also when it is closed.
+	raw, err := master.SyscallConn()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: 80}); err != nil {
-		t.Fatal(err)
+	n := 0
+	control := func(fd uintptr) {
+		if err = unix.IoctlSetPointerInt(int(fd), unix.TIOCSPTLCK, 0); err != nil {
+			return
+		}
+		if n, err = unix.IoctlGetInt(int(fd), unix.TIOCGPTN); err != nil {
+			return
+		}
+		err = unix.IoctlSetWinsize(int(fd), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: 80})
+	}
+	if e := raw.Control(control); e != nil || err != nil {
+		t.Fatal(e, err)
 	}
 	slave, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
@@ -212,7 +219,12 @@ func TestTerminalGoesAway(t *testing.T) {
 	p.run("")
 	p.await("api/2")
 	p.master.Close()
+	timer := time.AfterFunc(30*time.Second, func() { p.cmd.Process.Kill() })
+	defer timer.Stop()
 	err := p.cmd.Wait() // SIGHUP ends it, or the error of its terminal
+	if !timer.Stop() {
+		t.Error("it goes on without its terminal")
+	}
 	if err == nil && !strings.Contains(p.stderr.String(), "error") {
 		t.Errorf("it ended well, and said %q", p.stderr.String())
 	}
