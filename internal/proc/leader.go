@@ -69,7 +69,8 @@ func (p *leader) Signal(sig syscall.Signal) error {
 
 func (p *leader) Members() []int {
 	var pids []int
-	for _, m := range p.launcher.members(p.pid) {
+	members, _ := p.launcher.members(p.pid)
+	for _, m := range members {
 		pids = append(pids, m.pid)
 	}
 	return pids
@@ -81,7 +82,8 @@ func (p *leader) Kill() {
 	if p.gone {
 		return
 	}
-	for _, m := range p.launcher.members(p.pid) {
+	members, _ := p.launcher.members(p.pid)
+	for _, m := range members {
 		m.kill()
 	}
 }
@@ -91,13 +93,25 @@ func (p *leader) Kill() {
 const (
 	endPollMin = time.Millisecond
 	endPollMax = 50 * time.Millisecond
+	// unsureFor is how long an orphan without an environment may turn out to be
+	// the instance's. One that has really been given none costs every end this.
+	unsureFor = 200 * time.Millisecond
 )
 
 func (p *leader) End(ctx context.Context) {
 	poll := endPollMin
+	var unsureSince time.Time
 	for empty := 0; ; {
-		left := p.launcher.members(p.pid)
+		left, unsure := p.launcher.members(p.pid)
 		if len(left) == 0 {
+			if unsureSince.IsZero() {
+				unsureSince = time.Now()
+			}
+			if unsure && time.Since(unsureSince) < unsureFor {
+				empty = 0
+				time.Sleep(endPollMin)
+				continue
+			}
 			// Once may be an accident, see children.
 			if empty++; empty == 2 {
 				break

@@ -2,6 +2,7 @@ package proc
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -58,7 +59,9 @@ func readStat(pid int) (stat, error) {
 		return v
 	}
 	return stat{
-		zombie:  f[0] == "Z" || f[0] == "X",
+		// The state is that of the first thread only. Others may outlive it, and
+		// have the process's children until the last of them has ended.
+		zombie:  (f[0] == "Z" || f[0] == "X") && field(20) <= 1,
 		session: int(field(6)),
 		ticks:   field(14) + field(15),
 		start:   field(22),
@@ -89,15 +92,20 @@ func children(pid int) []int {
 // members lists the living processes of the instance that leaderPID leads:
 // the leader and its descendants, and the orphans of its session or with its
 // mark in their environment, with their descendants. Since clusterd is a
-// subreaper, every descendant is below it, however it forked.
-func (l *launcher) members(leaderPID int) []member {
+// subreaper, every descendant is below it, however it forked. unsure tells that
+// there is an orphan of which nobody can say yet whose it is.
+func (l *launcher) members(leaderPID int) (out []member, unsure bool) {
 	roots := []int{leaderPID}
 	for _, pid := range children(os.Getpid()) {
-		if !l.isLeader(pid) && l.leaderOf(pid) == leaderPID {
+		if l.isLeader(pid) {
+			continue
+		}
+		leader, unknown := l.leaderOf(pid)
+		unsure = unsure || unknown
+		if leader == leaderPID {
 			roots = append(roots, pid)
 		}
 	}
-	var out []member
 	for len(roots) > 0 {
 		pid := roots[0]
 		roots = append(roots[1:], children(pid)...)
@@ -105,7 +113,7 @@ func (l *launcher) members(leaderPID int) []member {
 			out = append(out, member{pid, st.start})
 		}
 	}
-	return out
+	return out, unsure
 }
 
 // runVariable is the environment variable that tells which run an orphan
@@ -113,24 +121,26 @@ func (l *launcher) members(leaderPID int) []member {
 const runVariable = "CLUSTERD_RUN="
 
 // leaderOf says which leader an orphan descends from; 0 when nothing tells.
-func (l *launcher) leaderOf(pid int) int {
+// unsure means that more can be said in a moment: a process has no environment
+// while another program replaces it, in execve(2), and while it is ending.
+func (l *launcher) leaderOf(pid int) (leader int, unsure bool) {
 	st, err := readStat(pid)
-	if err != nil {
-		return 0
+	if err != nil || st.zombie {
+		return 0, false
 	}
 	if l.isLeader(st.session) {
-		return st.session
+		return st.session, false
 	}
 	env, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
 	if err != nil {
-		return 0
+		return 0, errors.Is(err, unix.ESRCH)
 	}
 	for kv := range bytes.SplitSeq(env, []byte{0}) {
 		if run, ok := bytes.CutPrefix(kv, []byte(runVariable)); ok {
-			return l.leaderOfRun(string(run))
+			return l.leaderOfRun(string(run)), false
 		}
 	}
-	return 0
+	return 0, len(env) == 0
 }
 
 // reapOrphans takes the zombies that the death of their parents made children
