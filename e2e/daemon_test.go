@@ -44,6 +44,7 @@ func (d *daemon) begin() {
 	if err := d.cmd.Start(); err != nil {
 		d.w.t.Fatal(err)
 	}
+	d.w.daemons = append(d.w.daemons, d)
 	go func() {
 		defer close(d.exited)
 		_ = d.cmd.Wait() // the test asks for the exit code
@@ -61,9 +62,6 @@ func (d *daemon) begin() {
 			}
 		}
 		d.w.checkSane(d.stderr.String())
-		if d.w.t.Failed() {
-			d.w.t.Log(d.transcript())
-		}
 	})
 }
 
@@ -98,7 +96,7 @@ func (d *daemon) wait() int {
 		d.signal(syscall.SIGQUIT) // the stack of every goroutine, for whoever looks into this
 		<-d.exited
 		d.w.killed = true
-		d.w.t.Fatalf("clusterd does not end\n%s", d.transcript())
+		d.w.t.Fatal("clusterd does not end")
 	}
 	return d.cmd.ProcessState.ExitCode()
 }
@@ -108,7 +106,7 @@ func (d *daemon) stop() {
 	d.w.t.Helper()
 	d.signal(syscall.SIGTERM)
 	if code := d.wait(); code != 0 {
-		d.w.t.Errorf("stopped with exit code %d\n%s", code, d.transcript())
+		d.w.t.Errorf("stopped with exit code %d", code)
 	}
 }
 
@@ -155,7 +153,7 @@ func (d *daemon) await(what string, ok func() bool) {
 			return
 		}
 		if ended || time.Now().After(end) {
-			d.w.t.Fatalf("waited in vain for %s (clusterd has ended: %v)\n%s", what, ended, d.transcript())
+			d.w.t.Fatalf("waited in vain for %s (clusterd has ended: %v)", what, ended)
 		}
 		time.Sleep(pause)
 	}

@@ -130,49 +130,62 @@ cwd = "nowhere"
 	}
 }
 
+// An app that cannot be executed keeps the whole cluster from starting.
 func TestCommandNotFound(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ name, command, says string }{
-		{"in PATH", `["no-such-program", "x"]`, `cannot start: command "no-such-program": not found in PATH`},
-		{"by path", `["./missing/program"]`, `cannot start: command "/.*/missing/program": no such file`},
-		{"a folder", `["/tmp"]`, `cannot start: command "/tmp": is a directory`},
-		{"not executable", `["./cluster.toml"]`, `cannot start: command "/.*/cluster.toml": not executable`},
-		{"by a shell", `"no-such-program x"`, `exit 127`},
+		{"in PATH", `["no-such-program", "x"]`, `command "no-such-program": not found in PATH`},
+		{"by path", `["./missing/program"]`, `command "/.*/missing/program": no such file`},
+		{"a folder", `["/tmp"]`, `command "/tmp": is a directory`},
+		{"not executable", `["./cluster.toml"]`, `command "/.*/cluster.toml": not executable`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorkspace(t)
-			w.configure("[apps.bad]\nmax_restarts = 2\nbackoff_min = \"1ms\"\nbackoff_max = \"1ms\"\ncommand = " + c.command)
-			d := w.start()
-			if code := d.wait(); code != 1 {
-				t.Errorf("exit code %d, want 1", code)
-			}
-			d.awaitEvent(`^clusterd: bad/0 failed: ` + c.says)
-			if c.name == "by a shell" {
-				d.awaitLine(`^bad/0 ! .*no-such-program: .*not found`)
-			} else if strings.Contains(d.stderr.String(), "started, pid") {
-				t.Errorf("an instance was started:\n%s", d.stderr)
-			}
+			w.configure(toucher, "[apps.bad]\ncommand = "+c.command, "[apps.worse]\ncommand = [\"no-more\"]")
+			r := w.run("--no-tui")
+			w.checkRefused(r, 1, `^clusterd: start bad: `+c.says)
+			w.checkRefused(r, 1, `^clusterd: start worse: command "no-more": not found in PATH`)
 		})
 	}
 }
 
-// What fails to start does not keep the rest from running.
-func TestCommandNotFoundBesidesAnother(t *testing.T) {
+// What a shell does not find is the shell's failure, like any other.
+func TestCommandNotFoundByTheShell(t *testing.T) {
 	t.Parallel()
 	w := newWorkspace(t)
-	w.configure("[apps.bad]\ncommand = [\"no-such-program\"]\n", app("good", "sleep"))
+	w.configure("[apps.bad]\nmax_restarts = 2\nbackoff_min = \"1ms\"\nbackoff_max = \"1ms\"\ncommand = \"no-such-program x\"")
 	d := w.start()
-	d.awaitReady(1)
+	if code := d.wait(); code != 1 {
+		t.Errorf("exit code %d, want 1", code)
+	}
+	d.awaitEvent(`^clusterd: bad/0 failed: exit 127, gave up after 3 failures in `)
+	d.awaitLine(`^bad/0 ! .*no-such-program: .*not found`)
+}
+
+// What cannot be executed any more does not keep the rest from running.
+func TestCommandVanishes(t *testing.T) {
+	t.Parallel()
+	w := newWorkspace(t)
+	if err := copyFile(filepath.Join(w.dir, "program"), childBinary); err != nil {
+		t.Fatal(err)
+	}
+	w.configure("[apps.bad]\ncommand = [\"./program\"]\nenv."+childVariable+" = \"sleep\"\n", app("good", "sleep"))
+	d := w.start()
+	d.awaitReady(2)
+	if err := os.Remove(filepath.Join(w.dir, "program")); err != nil {
+		t.Fatal(err)
+	}
+	kill(t, *w.status().instance("bad/0").PID)
 	s := d.awaitStatus("bad to have failed", func(s status) bool { return s.app("bad").State == "failed" })
+	if in := s.instance("bad/0"); !strings.Contains(in.Reason, `/program": no such file`) {
+		t.Errorf("bad/0: %+v", in)
+	}
 	if in := s.instance("good/0"); in.State != "ready" {
 		t.Errorf("good/0: %+v", in)
 	}
-	if in := s.instance("bad/0"); !strings.Contains(in.Reason, `"no-such-program"`) {
-		t.Errorf("bad/0: %+v", in)
-	}
 	r := w.run("start", "bad/0")
-	if r.code != 1 || !strings.Contains(r.stderr, `command "no-such-program": not found`) {
+	if r.code != 1 || !strings.Contains(r.stderr, `/program": no such file`) {
 		t.Errorf("start bad/0: exit code %d, %s", r.code, r.stderr)
 	}
 	d.stop()

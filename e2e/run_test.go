@@ -3,6 +3,7 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"os/exec"
 	"regexp"
 	"slices"
 	"strings"
@@ -179,6 +180,10 @@ func TestCheckPrintsThePlanAndStartsNothing(t *testing.T) {
 		if !strings.Contains(plan, want) {
 			t.Errorf("the plan lacks %q:\n%s", want, plan)
 		}
+	}
+	again, err := exec.Command("sh", "-c", w.shell("check", "-c", "cluster.toml")).Output()
+	if err != nil || string(again) != plan {
+		t.Errorf("by a shell: %v\n%s", err, again)
 	}
 	if left := w.marked(); len(left) > 0 {
 		t.Errorf("check started %v", left)

@@ -31,6 +31,7 @@ type workspace struct {
 	env     []string
 	wrap    []string // what stands before clusterd on a command line
 	ports   []int
+	daemons []*daemon
 	killed  bool // a clusterd was ended by SIGKILL: it could not clean up
 }
 
@@ -57,6 +58,11 @@ func newWorkspace(t testing.TB) *workspace {
 	}
 	t.Cleanup(func() {
 		w.checkLeftovers()
+		if t.Failed() {
+			for _, d := range w.daemons {
+				t.Log(d.transcript())
+			}
+		}
 		if err := os.RemoveAll(base); err != nil {
 			t.Errorf("remove the test's folder: %v", err)
 		}
