@@ -84,7 +84,7 @@ func TestSparkline(t *testing.T) {
 			t.Errorf("sparkline(%v, %d) = %q, want %q", c.values, c.w, got, c.want)
 		}
 	}
-	for part, want := range map[float64]string{0: "", 1: "████", 0.5: "██", 0.03: "▏", 2: "████"} {
+	for part, want := range map[float64]string{0: "", 1: "━━━━", 0.5: "━━", 0.13: "╸", 0.01: "", 2: "━━━━"} {
 		if got := th.meter(part, 4); got != want {
 			t.Errorf("meter(%g) = %q, want %q", part, got, want)
 		}

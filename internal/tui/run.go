@@ -71,7 +71,8 @@ func Run(ctx context.Context, c Cluster, o Options) (Outcome, error) {
 	case err = <-result:
 	case <-ctx.Done():
 		// Not tea.WithContext, which closes the terminal while it is being read.
-		program.Quit()
+		// Quit blocks as long as the terminal does.
+		go program.Quit()
 		select {
 		case err = <-result:
 		case <-time.After(leaveTimeout):

@@ -45,10 +45,10 @@ func level(v, top float64, steps int) int {
 
 // meter draws a part of a whole as a bar of at most w cells.
 func (t *theme) meter(part float64, w int) string {
-	eighths := int(math.Round(min(max(part, 0), 1) * float64(w) * 8))
-	full := t.bar[len(t.bar)-1]
-	s := strings.Repeat(full, eighths/8)
-	if rest := eighths % 8; rest > 0 {
+	steps := len(t.bar)
+	n := int(math.Round(min(max(part, 0), 1) * float64(w*steps)))
+	s := strings.Repeat(t.bar[steps-1], n/steps)
+	if rest := n % steps; rest > 0 {
 		s += t.bar[rest-1]
 	}
 	return s

@@ -66,7 +66,7 @@ type glyphs struct {
 	up, down       string
 	left, right    string
 	spark          []string // rising, from zero
-	bar            []string // eighths of a cell, up to a whole one
+	bar            []string // parts of a cell, up to a whole one
 	states         map[proc.State]string
 	unknownState   string
 }
@@ -78,7 +78,7 @@ var unicodeGlyphs = glyphs{
 	outMark: "│", errMark: "!", eventMark: "»",
 	up: "↑", down: "↓", left: "←", right: "→",
 	spark: []string{"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"},
-	bar:   []string{"▏", "▎", "▍", "▌", "▋", "▊", "▉", "█"},
+	bar:   []string{"╸", "━"},
 	states: map[proc.State]string{
 		proc.StateWaiting: "◌", proc.StateStarting: "◐", proc.StateReady: "●",
 		proc.StateUnready: "▲", proc.StateStopping: "▼", proc.StateStopped: "○",
@@ -94,7 +94,7 @@ var asciiGlyphs = glyphs{
 	outMark: "|", errMark: "!", eventMark: ">",
 	up: "up", down: "down", left: "left", right: "right",
 	spark: []string{"_", ".", ":", "-", "=", "+", "*", "#"},
-	bar:   []string{" ", " ", " ", " ", "#", "#", "#", "#"},
+	bar:   []string{" ", "#"},
 	states: map[proc.State]string{
 		proc.StateWaiting: ".", proc.StateStarting: "^", proc.StateReady: "*",
 		proc.StateUnready: "?", proc.StateStopping: "v", proc.StateStopped: "o",
