@@ -96,7 +96,7 @@ func (p Place) Lock() (*Lock, error) {
 		return nil, fmt.Errorf("lock %s: %w", p.lock, err)
 	}
 	// The pid is only for people; the lock is what counts.
-	if err := f.Truncate(0); err == nil {
+	if err = f.Truncate(0); err == nil {
 		_, err = f.WriteAt([]byte(strconv.Itoa(os.Getpid())), 0)
 	}
 	if err != nil {
