@@ -24,15 +24,16 @@ const deadline = 30 * time.Second
 
 // workspace is what one test has for itself.
 type workspace struct {
-	t       testing.TB
-	dir     string // where cluster.toml is and commands are run
-	runtime string // $XDG_RUNTIME_DIR
-	mark    string // in the environment of all that comes from this test
-	env     []string
-	wrap    []string // what stands before clusterd on a command line
-	ports   []int
-	daemons []*daemon
-	killed  bool // a clusterd was ended by SIGKILL: it could not clean up
+	t         testing.TB
+	dir       string // where cluster.toml is and commands are run
+	runtime   string // $XDG_RUNTIME_DIR
+	mark      string // in the environment of all that comes from this test
+	env       []string
+	wrap      []string // what stands before clusterd on a command line
+	ports     []int
+	daemons   []*daemon
+	terminals []*terminal
+	killed    bool // a clusterd was ended by SIGKILL: it could not clean up
 }
 
 const markVariable = "E2E_MARK="

@@ -43,12 +43,6 @@ func newPrinter(source logSource) *printer {
 	}
 }
 
-// skipToEnd leaves out what the log holds now.
-func (p *printer) skipToEnd() {
-	page, _ := p.source.Logs(context.Background(), proc.LogQuery{Limit: 1})
-	p.after = page.Next
-}
-
 // follow prints until ended is closed and everything up to then is out. A
 // closed stdout is no reason to stop: the cluster is more than its output.
 func (p *printer) follow(ended <-chan struct{}) {

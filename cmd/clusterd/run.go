@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 
 	"golang.org/x/term"
@@ -52,20 +53,38 @@ func runCluster(o options, noTUI bool) error {
 	if err != nil {
 		return failed(err)
 	}
-	ctx, stop := context.WithCancel(context.Background())
-	defer stop()
-	stopSignals := onSignals(ctx, stop, cluster.Kill)
+	end := newEnding(cluster)
+	defer end.begin()
+	stopSignals := onSignals(end.ctx, end.begin, cluster.Kill)
 	defer stopSignals()
-	server, err := control.Serve(place, cluster, stop)
+	server, err := control.Serve(place, cluster, end.begin)
 	if err != nil {
 		return failed(err)
 	}
 	defer server.Close()
 
 	if noTUI || !canShowDashboard() {
-		return failed(runPlain(ctx, cluster))
+		return failed(runPlain(end.ctx, cluster))
 	}
-	return failed(runDashboard(ctx, stop, cluster))
+	return failed(runDashboard(end, cluster))
+}
+
+// ending is the stop of a cluster, which many may ask for.
+type ending struct {
+	ctx   context.Context // ends with begin
+	begin func()          // returns when ctx has ended
+	from  uint64          // where the log was then; read it after begin
+}
+
+func newEnding(cluster *proc.Cluster) *ending {
+	ctx, cancel := context.WithCancel(context.Background())
+	e := &ending{ctx: ctx}
+	e.begin = sync.OnceFunc(func() {
+		page, _ := cluster.Logs(ctx, proc.LogQuery{Limit: 1}) // of a running cluster: no error
+		e.from = page.Next
+		cancel()
+	})
+	return e
 }
 
 // runPlain runs the cluster with its logs on stdout and events on stderr. It
@@ -86,11 +105,11 @@ func runPlain(ctx context.Context, cluster *proc.Cluster) error {
 
 // runDashboard runs the cluster behind a dashboard, and shows in plain text how
 // it ends.
-func runDashboard(ctx context.Context, stop func(), cluster *proc.Cluster) error {
+func runDashboard(end *ending, cluster *proc.Cluster) error {
 	result := make(chan error, 1)
 	over, ended := context.WithCancel(context.Background())
 	go func() {
-		result <- cluster.Run(ctx, false)
+		result <- cluster.Run(end.ctx, false)
 		ended()
 	}()
 	select {
@@ -98,13 +117,13 @@ func runDashboard(ctx context.Context, stop func(), cluster *proc.Cluster) error
 	case err := <-result: // it could not start: no dashboard for that
 		return err
 	}
-	_, tuiErr := tui.Run(leaveWhenStopping(ctx, over), cluster, tui.Options{Env: os.Getenv})
+	_, tuiErr := tui.Run(leaveWhenStopping(end.ctx, over), cluster, tui.Options{Env: os.Getenv})
 
 	// The dashboard is gone: because the user wants the cluster to stop,
 	// because it stops already, or because the terminal has gone away.
-	stop()
+	end.begin()
 	p := newPrinter(cluster)
-	p.skipToEnd()
+	p.after = end.from
 	p.eventsOnly = true
 	printed := make(chan struct{})
 	go func() {
