@@ -1,0 +1,100 @@
+package proc
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
+)
+
+// childVariable makes this test binary the child of a test: it holds what the
+// child is to do, see child.
+const childVariable = "CLUSTERD_TEST_CHILD"
+
+func TestMain(m *testing.M) {
+	if job := os.Getenv(childVariable); job != "" {
+		os.Exit(child(strings.Fields(job)))
+	}
+	goleak.VerifyTestMain(m,
+		// A launcher lives as long as its process.
+		goleak.IgnoreTopFunction("clusterd/internal/proc.(*launcher).serve"),
+		goleak.IgnoreTopFunction("clusterd/internal/proc.(*launcher).reapOrphans"),
+		goleak.IgnoreAnyFunction("os/signal.loop"),
+	)
+}
+
+// childLife bounds how long a child lives that nobody ends.
+const childLife = 2 * time.Minute
+
+// child does a job and returns the exit code.
+func child(job []string) int {
+	switch job[0] {
+	case "wait": // until it is ended
+		fmt.Println("waiting", os.Getpid())
+	case "deaf": // to signals that can be ignored
+		signal.Ignore(syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+		fmt.Println("deaf", os.Getpid())
+	case "exit":
+		code, _ := strconv.Atoi(job[1])
+		return code
+	case "pdeathsig":
+		var sig int32
+		if err := unix.Prctl(unix.PR_GET_PDEATHSIG, pointer(&sig), 0, 0, 0); err != nil {
+			return 1
+		}
+		fmt.Println("dies with its parent of", syscall.Signal(sig))
+		return 0
+	case "family": // children of every kind, which all hear nothing
+		spawn("deaf", false)
+		spawn("deaf", true)
+		if err := spawn("daemonize", true).Wait(); err != nil {
+			return 1
+		}
+		fmt.Println("family complete")
+	case "daemonize": // the second fork of a daemon; its parent made the session
+		spawn("deaf", true)
+		return 0
+	case "leave": // a child behind, with the output
+		spawn("deaf", true)
+		return 3
+	case "supervise": // one instance, without ever ending it
+		l, err := newLauncher()
+		if err != nil {
+			return 1
+		}
+		_ = os.Setenv(childVariable, "wait")
+		if _, err := l.start(spec{args: []string{self()}, env: os.Environ(), dir: "/", stdout: os.Stdout, stderr: os.Stderr}); err != nil {
+			return 1
+		}
+	}
+	time.Sleep(childLife)
+	return 99
+}
+
+func self() string {
+	exe, err := os.Executable()
+	if err != nil {
+		panic(err)
+	}
+	return exe
+}
+
+// spawn starts this binary for a job, with the same output.
+func spawn(job string, session bool) *exec.Cmd {
+	cmd := exec.Command(self())
+	cmd.Env = append(os.Environ(), childVariable+"="+job)
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: session}
+	if err := cmd.Start(); err != nil {
+		panic(err)
+	}
+	return cmd
+}
