@@ -15,6 +15,7 @@ type terminal struct {
 	w      *workspace
 	tmux   string
 	socket string
+	starts int
 }
 
 // newTerminal opens a terminal of the workspace with a shell in it.
@@ -59,11 +60,20 @@ func (term *terminal) must(args ...string) string {
 	return out
 }
 
-// start runs clusterd in the terminal; the shell says "ended: N" after it.
+// start runs clusterd in the terminal; the shell says how it ended.
 func (term *terminal) start(args ...string) {
 	term.w.t.Helper()
-	script := term.w.write(fmt.Sprintf("start%d.sh", len(term.w.terminals)), term.w.shell(args...)+"\n")
-	term.keys("sh "+script+"; echo ended: $?", "Enter")
+	term.starts++
+	// In a file of its own, since the line is longer than the screen.
+	file, err := os.CreateTemp(filepath.Dir(term.socket), "start")
+	if err != nil {
+		term.w.t.Fatal(err)
+	}
+	defer file.Close()
+	if _, err := fmt.Fprintln(file, term.w.shell(args...)); err != nil {
+		term.w.t.Fatal(err)
+	}
+	term.keys(fmt.Sprintf("sh %s; echo end %d: $?", file.Name(), term.starts), "Enter")
 }
 
 // keys presses keys by tmux's names for them; what is no name is typed.
@@ -132,7 +142,7 @@ func (term *terminal) awaitScreen(what string, ok func(string) bool) string {
 // awaitEnd waits until clusterd has ended and the shell has the terminal again.
 func (term *terminal) awaitEnd(code int) string {
 	term.w.t.Helper()
-	return term.await(fmt.Sprintf("ended: %d", code))
+	return term.await(fmt.Sprintf("end %d: %d", term.starts, code))
 }
 
 // awaitNobody waits until nothing with the workspace's mark is alive.

@@ -65,7 +65,7 @@ func (c Command) Args() []string {
 	if c.Argv != nil {
 		return c.Argv
 	}
-	return []string{c.Shell, "-c", c.Line}
+	return []string{c.Shell, "-c", execLine(c.Line)}
 }
 
 // String is the command as one would type it into a shell.
