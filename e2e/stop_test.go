@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"bytes"
+	"fmt"
 	"os"
 	"strconv"
 	"strings"
@@ -126,7 +128,8 @@ func TestGrandchildrenEndWithTheirInstance(t *testing.T) {
 }
 
 // A process that clusterd cannot know to be an instance's, and that keeps the
-// instance's stdout open, holds up neither the instance's end nor the cluster's.
+// instance's stdout open, holds up neither the instance's end nor the cluster's;
+// the latter is its own end.
 func TestStrangerHoldsStdout(t *testing.T) {
 	t.Parallel()
 	for _, who := range []string{"instance", "cluster"} {
@@ -139,7 +142,12 @@ func TestStrangerHoldsStdout(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer func() { _ = syscall.Kill(stranger, syscall.SIGKILL) }() // nobody else will
+			defer func() { // if clusterd has not
+				if alive(stranger) {
+					t.Errorf("pid %d is still alive", stranger)
+					_ = syscall.Kill(stranger, syscall.SIGKILL)
+				}
+			}()
 			if who == "instance" {
 				if err := syscall.Kill(*w.status().instance("parent/0").PID, syscall.SIGTERM); err != nil {
 					t.Fatal(err)
@@ -153,6 +161,12 @@ func TestStrangerHoldsStdout(t *testing.T) {
 			}
 		})
 	}
+}
+
+// alive tells whether a process is there and no zombie.
+func alive(pid int) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return err == nil && !bytes.Contains(b, []byte(") Z "))
 }
 
 func TestSecondSignalKills(t *testing.T) {

@@ -39,6 +39,7 @@ type Cluster struct {
 // system is what the supervisor asks of the operating system. Tests replace it.
 type system struct {
 	start  func(spec) (process, error)
+	sweep  func() []int // ends what is left of instances that have ended, and tells what does not
 	jitter func() float64
 }
 
@@ -50,7 +51,7 @@ func New(cfg *config.Config, version string) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newCluster(cfg, version, system{start: l.start, jitter: rand.Float64}), nil
+	return newCluster(cfg, version, system{start: l.start, sweep: l.sweep, jitter: rand.Float64}), nil
 }
 
 func newCluster(cfg *config.Config, version string, sys system) *Cluster {
@@ -138,6 +139,9 @@ func (c *Cluster) Run(ctx context.Context, untilDone bool) error {
 		c.review()
 	}
 	c.closeAll()
+	for _, pid := range c.os.sweep() {
+		c.event("", fmt.Sprintf("pid %d, which an instance left behind, cannot be killed", pid))
+	}
 	if c.stopping {
 		return nil
 	}

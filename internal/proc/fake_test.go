@@ -185,7 +185,7 @@ func newFake(t *testing.T, behave func(n int, p *fakeProcess) error, apps ...con
 	t.Helper()
 	os := &fakeOS{t: t, behave: behave, living: map[string]*fakeProcess{}}
 	cfg := &config.Config{Name: "test", Path: "/test/cluster.toml", Dir: "/test", Apps: apps}
-	sys := system{start: os.start, jitter: func() float64 { return 0.5 }}
+	sys := system{start: os.start, sweep: func() []int { return nil }, jitter: func() float64 { return 0.5 }}
 	return &fakeCluster{Cluster: newCluster(cfg, "v0", sys), t: t, os: os}
 }
 

@@ -110,7 +110,7 @@ func runReal(t *testing.T, untilDone bool, apps ...config.App) *realCluster {
 	t.Helper()
 	l := realLauncher(t)
 	cfg := &config.Config{Name: "test", Path: "/test/cluster.toml", Dir: "/", Apps: apps}
-	c := newCluster(cfg, "v0", system{start: l.start, jitter: func() float64 { return 0.5 }})
+	c := newCluster(cfg, "v0", system{start: l.start, sweep: l.sweep, jitter: func() float64 { return 0.5 }})
 	ctx, stop := context.WithCancel(context.Background())
 	r := &realCluster{Cluster: c, t: t, stop: stop, result: make(chan error, 1)}
 	ended := make(chan struct{})

@@ -106,14 +106,7 @@ func (l *launcher) members(leaderPID int) (out []member, unsure bool) {
 			roots = append(roots, pid)
 		}
 	}
-	for len(roots) > 0 {
-		pid := roots[0]
-		roots = append(roots[1:], children(pid)...)
-		if st, err := readStat(pid); err == nil && !st.zombie {
-			out = append(out, member{pid, st.start})
-		}
-	}
-	return out, unsure
+	return family(roots), unsure
 }
 
 // runVariable is the environment variable that tells which run an orphan

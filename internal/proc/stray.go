@@ -1,0 +1,70 @@
+package proc
+
+import (
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// sweepFor is how long sweep waits for what it has killed. What is still there
+// then hangs in the kernel, and nobody can do anything about it.
+const sweepFor = 5 * time.Second
+
+// sweep ends every process below clusterd that is not of a running instance:
+// those that left their instance's session, parents and environment behind.
+// Nobody knows which instance they were of, so they are let live as long as
+// the cluster does. It returns the pids of those that do not die.
+func (l *launcher) sweep() []int {
+	deadline := time.Now().Add(sweepFor)
+	for empty := 0; ; time.Sleep(endPollMin) {
+		left := l.strays()
+		if len(left) == 0 {
+			// Once may be an accident, see children.
+			if empty++; empty == 2 {
+				return nil
+			}
+			continue
+		}
+		empty = 0
+		if time.Now().After(deadline) {
+			var pids []int
+			for _, m := range left {
+				pids = append(pids, m.pid)
+			}
+			return pids
+		}
+		for _, m := range left {
+			m.kill()
+		}
+	}
+}
+
+// strays lists the living children of clusterd that lead no instance, and
+// their descendants. A child in clusterd's own session is no instance's: it was
+// there before clusterd was, and is somebody else's business.
+func (l *launcher) strays() []member {
+	own, err := unix.Getsid(0)
+	if err != nil {
+		return nil
+	}
+	var roots []int
+	for _, pid := range children(os.Getpid()) {
+		if st, err := readStat(pid); err == nil && st.session != own && !l.isLeader(pid) {
+			roots = append(roots, pid)
+		}
+	}
+	return family(roots)
+}
+
+// family lists the living ones of some processes and of their descendants.
+func family(roots []int) (out []member) {
+	for len(roots) > 0 {
+		pid := roots[0]
+		roots = append(roots[1:], children(pid)...)
+		if st, err := readStat(pid); err == nil && !st.zombie {
+			out = append(out, member{pid, st.start})
+		}
+	}
+	return out
+}
