@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -29,6 +30,13 @@ func TestMain(m *testing.M) {
 		goleak.IgnoreTopFunction("clusterd/internal/proc.(*launcher).reapOrphans"),
 		goleak.IgnoreAnyFunction("os/signal.loop"),
 	)
+}
+
+// A parent-death signal is the property of one thread: that of main, here.
+func init() {
+	if os.Getenv(childVariable) == "pdeathsig" {
+		runtime.LockOSThread()
+	}
 }
 
 // childLife bounds how long a child lives that nobody ends.
