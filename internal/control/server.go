@@ -95,6 +95,14 @@ func Serve(place Place, c Cluster, down func()) (*Server, error) {
 		answer(w, struct{}{}, nil)
 		down()
 	})
+	for _, path := range []string{pathStatus, pathLogs, pathAction, pathDown} {
+		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+			refuse(w, http.StatusMethodNotAllowed, fmt.Errorf("%s is not for %s", r.Method, path))
+		})
+	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		refuse(w, http.StatusNotFound, fmt.Errorf("nothing is at %s", r.URL.Path))
+	})
 	s := &Server{
 		http:     &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second},
 		listener: &ownListener{l},

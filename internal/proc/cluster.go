@@ -30,10 +30,11 @@ type Cluster struct {
 	measuring  bool // a reading of usage is under way
 
 	messages chan message
-	started  chan struct{} // closed when Run has taken the ports
-	done     chan struct{} // closed when Run has returned
-	kill     chan struct{} // closed by Kill
-	killOnce sync.Once
+	started  chan struct{}   // closed when Run has taken the ports
+	done     chan struct{}   // closed when Run has returned
+	killed   context.Context // ended by Kill
+	killNow  context.CancelFunc
+	flushing sync.WaitGroup // answers on their way to clients, of ports already closed
 }
 
 // system is what the supervisor asks of the operating system. Tests replace it.
@@ -63,8 +64,8 @@ func newCluster(cfg *config.Config, version string, sys system) *Cluster {
 		messages: make(chan message, 64),
 		started:  make(chan struct{}),
 		done:     make(chan struct{}),
-		kill:     make(chan struct{}),
 	}
+	c.killed, c.killNow = context.WithCancel(context.Background())
 	var public []int
 	for _, a := range cfg.Apps {
 		public = append(public, a.Port)
@@ -122,7 +123,7 @@ func (c *Cluster) Run(ctx context.Context, untilDone bool) error {
 	}
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
-	stop, kill := ctx.Done(), c.kill
+	stop, kill := ctx.Done(), c.killed.Done()
 	for !c.over(untilDone) {
 		select {
 		case m := <-c.messages:
@@ -139,6 +140,7 @@ func (c *Cluster) Run(ctx context.Context, untilDone bool) error {
 		c.review()
 	}
 	c.closeAll()
+	c.flushing.Wait()
 	for _, pid := range c.os.sweep() {
 		c.event("", fmt.Sprintf("pid %d, which an instance left behind, cannot be killed", pid))
 	}
@@ -223,10 +225,23 @@ func (c *Cluster) openAll() error {
 func (c *Cluster) closeAll() {
 	for _, a := range c.apps {
 		if a.open {
-			a.way.close()
-			a.open = false
+			c.closePort(a)
 		}
 	}
+}
+
+// flushFor is how long clients have to take the answers of instances that have
+// ended, before their connections are closed.
+const flushFor = 5 * time.Second
+
+func (c *Cluster) closePort(a *app) {
+	flush := a.way.close()
+	a.open = false
+	c.flushing.Go(func() {
+		ctx, cancel := context.WithTimeout(c.killed, flushFor)
+		defer cancel()
+		flush(ctx)
+	})
 }
 
 // over tells whether Run is to return.
@@ -249,8 +264,7 @@ func (c *Cluster) over(untilDone bool) bool {
 func (c *Cluster) review() {
 	for _, a := range c.apps {
 		if a.open && a.settled() {
-			a.way.close()
-			a.open = false
+			c.closePort(a)
 		}
 	}
 	c.reviewOperations()
@@ -290,7 +304,7 @@ func (c *Cluster) onKill() {
 }
 
 // Kill ends the cluster without waiting for anyone: SIGKILL to every process.
-func (c *Cluster) Kill() { c.killOnce.Do(func() { close(c.kill) }) }
+func (c *Cluster) Kill() { c.killNow() }
 
 // ErrDown says that the cluster is not running any more.
 var ErrDown = errors.New("the cluster is down")

@@ -52,10 +52,15 @@ func (w *relayWay) hold(g *port.Group, r *relay.Relay, slot int, c *traffic.Coun
 	return nil
 }
 
-func (w *relayWay) close() {
-	w.relay.Close()
+func (w *relayWay) close() func(context.Context) {
+	r := w.relay
+	r.Release()
 	w.group.Close()
 	w.group, w.relay = nil, nil
+	return func(ctx context.Context) {
+		r.Flush(ctx)
+		r.Close()
+	}
 }
 
 func (w *relayWay) prepare() (place, error) {

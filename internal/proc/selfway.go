@@ -18,7 +18,7 @@ type selfWay struct {
 // open makes sure that nobody else has the port; nothing is held.
 func (w *selfWay) open() error { return port.Probe(w.app.Host, w.app.Port) }
 
-func (w *selfWay) close()                        {}
+func (w *selfWay) close() func(context.Context)  { return func(context.Context) {} }
 func (w *selfWay) prepare() (place, error)       { return place{port: w.app.Port}, nil }
 func (w *selfWay) release(place)                 {}
 func (w *selfWay) admit(int, place, func() bool) {}

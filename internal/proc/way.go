@@ -19,8 +19,11 @@ type way interface {
 	// open takes the public address and holds a socket for each slot. It is
 	// closed before it is opened again.
 	open() error
-	// close lets go of the address. Connections that wait are reset.
-	close()
+	// close lets go of the address; connections that wait in its queues are
+	// reset. The function that it returns blocks until clients have what
+	// instances said to them before they ended, or ctx ends, and closes their
+	// connections.
+	close() (flush func(ctx context.Context))
 	// prepare finds a place for the next generation of a slot.
 	prepare() (place, error)
 	// listening returns a function that blocks until the process serves at its
@@ -86,12 +89,12 @@ func choose(a config.App, counters []*traffic.Counters, private *port.Private, l
 type noPort struct{}
 
 func (noPort) open() error                   { return nil }
-func (noPort) close()                        {}
 func (noPort) prepare() (place, error)       { return place{}, nil }
 func (noPort) admit(int, place, func() bool) {}
 func (noPort) withdraw(int)                  {}
 func (noPort) release(place)                 {}
 func (noPort) queue(int) (uint64, bool)      { return 0, false }
+func (noPort) close() func(context.Context)  { return func(context.Context) {} }
 func (noPort) drain(int) func(context.Context) {
 	return func(context.Context) {}
 }

@@ -243,9 +243,13 @@ func (l *link) leave() {
 
 // forget removes l from its slot's links.
 func (l *link) forget() {
-	l.pair.relay.mu.Lock()
+	r := l.pair.relay
+	r.mu.Lock()
 	delete(l.slot.links, l)
-	l.pair.relay.mu.Unlock()
+	if r.closed {
+		r.wake() // for Flush
+	}
+	r.mu.Unlock()
 	l.setFree()
 }
 

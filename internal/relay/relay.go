@@ -143,20 +143,49 @@ func (r *Relay) Drain(ctx context.Context, index int) error {
 	return nil
 }
 
-// Close closes the sockets and every connection, and waits until all is gone.
-func (r *Relay) Close() error {
+// Release closes the sockets at once: the port is free when it returns. No
+// request is passed on any more. Close has to follow.
+func (r *Relay) Release() {
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.closed = true
 	for _, s := range r.slots {
 		closeListeners(s)
 	}
+	r.wake()
+}
+
+// Flush waits, after Release, until clients have been sent all that instances
+// had to say, which takes until these end their connections, or for ctx's end.
+func (r *Relay) Flush(ctx context.Context) {
+	for {
+		r.mu.Lock()
+		links := 0
+		for _, s := range r.slots {
+			links += len(s.links)
+		}
+		changed := r.changed
+		r.mu.Unlock()
+		if links == 0 {
+			return
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// Close closes the sockets and every connection, and waits until all is gone.
+func (r *Relay) Close() {
+	r.Release()
+	r.mu.Lock()
 	for p := range r.pairs {
 		p.abort()
 	}
-	r.wake()
 	r.mu.Unlock()
 	r.running.Wait()
-	return nil
 }
 
 func (r *Relay) isClosed() bool {
@@ -186,7 +215,7 @@ func (r *Relay) pick(home *slot, tried map[*slot]bool) (*slot, *Instance, <-chan
 	defer r.mu.Unlock()
 	var best *slot
 	for _, s := range r.slots {
-		if s.live == nil || tried[s] || (s.live.Alive != nil && !s.live.Alive()) {
+		if r.closed || s.live == nil || tried[s] || (s.live.Alive != nil && !s.live.Alive()) {
 			continue
 		}
 		switch {

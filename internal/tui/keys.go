@@ -88,15 +88,19 @@ func (k keyMap) groups() []helpGroup {
 }
 
 // splitKeys makes one message of each key of msg: keys that arrive together,
-// as held keys do on a slow line, come as one message with several runes. A
-// paste stays whole.
+// as held keys do on a slow line, come as one message with several runes, and
+// escape with the key after it as that key with alt. A paste stays whole.
 func splitKeys(msg tea.KeyMsg) []tea.KeyMsg {
+	if msg.Alt {
+		msg.Alt = false
+		return append([]tea.KeyMsg{{Type: tea.KeyEsc}}, splitKeys(msg)...)
+	}
 	if msg.Paste || msg.Type != tea.KeyRunes || len(msg.Runes) < 2 {
 		return []tea.KeyMsg{msg}
 	}
 	keys := make([]tea.KeyMsg, len(msg.Runes))
 	for i, r := range msg.Runes {
-		keys[i] = tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune{r}, Alt: msg.Alt}
+		keys[i] = tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune{r}}
 		if r == ' ' {
 			keys[i].Type = tea.KeySpace
 		}

@@ -64,6 +64,20 @@ func TestMoving(t *testing.T) {
 	}
 }
 
+// TestEscapeWithAnotherKey: on a slow line the two arrive together.
+func TestEscapeWithAnotherKey(t *testing.T) {
+	d := newDash(t, withLogs(mixed()), 80, 24, utf8NoColor)
+	d.press("?")
+	d.send(tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune("jj"), Alt: true})
+	if d.help.open || d.tree.selected != "api/1" {
+		t.Errorf("help open: %t, %s selected", d.help.open, d.tree.selected)
+	}
+	d.send(tea.KeyMsg{Type: tea.KeyCtrlC, Alt: true})
+	if !d.quit {
+		t.Error("escape and ctrl-c together do not quit")
+	}
+}
+
 func TestSelectionIsKeptByName(t *testing.T) {
 	d := newDash(t, withLogs(mixed()), 80, 24, utf8NoColor)
 	d.press("G") // mail/0
