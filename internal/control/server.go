@@ -62,6 +62,20 @@ func Serve(place Place, c Cluster, down func()) (*Server, error) {
 		l.Close()
 		return nil, fmt.Errorf("protect the control socket: %w", err)
 	}
+	s := &Server{
+		http:     &http.Server{Handler: routes(c, down), ReadHeaderTimeout: 10 * time.Second},
+		listener: &ownListener{l},
+		served:   make(chan struct{}),
+	}
+	go func() {
+		defer close(s.served)
+		_ = s.http.Serve(s.listener) // ends with Close only
+	}()
+	return s, nil
+}
+
+// routes is the API.
+func routes(c Cluster, down func()) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+pathStatus, func(w http.ResponseWriter, r *http.Request) {
 		s, err := c.Snapshot(r.Context())
@@ -103,16 +117,7 @@ func Serve(place Place, c Cluster, down func()) (*Server, error) {
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, fmt.Errorf("nothing is at %s", r.URL.Path))
 	})
-	s := &Server{
-		http:     &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second},
-		listener: &ownListener{l},
-		served:   make(chan struct{}),
-	}
-	go func() {
-		defer close(s.served)
-		_ = s.http.Serve(s.listener) // ends with Close only
-	}()
-	return s, nil
+	return mux
 }
 
 // longPoll is how long a client that waits for log lines waits at most.
