@@ -66,37 +66,44 @@ func (j *journal) wait(seq uint64) <-chan struct{} {
 	return j.changed
 }
 
-// page answers q.
+// page answers q. It copies no more than the lines of the answer while others
+// wait to append.
 func (j *journal) page(q LogQuery) LogPage {
 	limit := q.Limit
 	if limit <= 0 {
 		limit = defaultLimit
 	}
+	limit = min(limit, ringLines)
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	p := LogPage{Next: max(j.seq, q.After)}
+	var rings []*ring
+	var parts [][]Line // of each ring, what comes after q.After
+	total := 0
+	p := LogPage{}
 	for id, r := range j.rings {
 		if !selects(q.Targets, id) {
 			continue
 		}
 		lines := r.after(q.After)
 		p.Dropped += r.pushed - r.seenAt(q.After) - uint64(len(lines))
-		r.mark(p.Next)
-		if len(lines) > limit {
-			p.Dropped += uint64(len(lines) - limit)
-			lines = lines[len(lines)-limit:]
+		rings = append(rings, r)
+		if len(lines) > 0 {
+			parts = append(parts, lines)
+			total += len(lines)
 		}
-		p.Lines = append(p.Lines, lines...)
 	}
-	slices.SortFunc(p.Lines, func(a, b Line) int {
-		if a.Seq < b.Seq {
-			return -1
+	p.Next = max(j.seq, q.After)
+	if q.Forward {
+		p.Lines = oldest(parts, limit)
+		if len(p.Lines) < total {
+			p.Next = p.Lines[len(p.Lines)-1].Seq
 		}
-		return 1
-	})
-	if over := len(p.Lines) - limit; over > 0 {
-		p.Dropped += uint64(over)
-		p.Lines = slices.Clone(p.Lines[over:])
+	} else {
+		p.Lines = newest(parts, limit)
+		p.Dropped += uint64(total - len(p.Lines))
+	}
+	for _, r := range rings {
+		r.mark(p.Next)
 	}
 	return p
 }
@@ -181,13 +188,13 @@ func (r *ring) after(seq uint64) []Line {
 }
 
 func (r *ring) mark(seq uint64) {
-	if n := len(r.marks); n > 0 && r.marks[n-1].seq == seq {
+	if slices.ContainsFunc(r.marks, func(m mark) bool { return m.seq == seq }) {
 		return
 	}
 	if len(r.marks) == keptMarks {
 		r.marks = append(r.marks[:0], r.marks[1:]...)
 	}
-	r.marks = append(r.marks, mark{seq, r.pushed})
+	r.marks = append(r.marks, mark{seq, r.pushed - uint64(len(r.after(seq)))})
 }
 
 // seenAt is how many lines had been pushed when the journal was at seq.
@@ -195,10 +202,11 @@ func (r *ring) seenAt(seq uint64) uint64 {
 	if kept := len(r.after(seq)); kept < len(r.lines) {
 		return r.pushed - uint64(kept) // a line not after seq is still here: none was missed
 	}
-	for i := len(r.marks) - 1; i >= 0; i-- {
-		if r.marks[i].seq <= seq {
-			return r.marks[i].pushed
+	seen := uint64(0)
+	for _, m := range r.marks {
+		if m.seq <= seq {
+			seen = max(seen, m.pushed)
 		}
 	}
-	return 0
+	return seen
 }

@@ -80,3 +80,78 @@ func TestJournalWait(t *testing.T) {
 	<-second
 	<-j.wait(0)
 }
+
+// A reader that goes forward gets every line that is kept, in order, however
+// few at a time, and learns of those that were not kept.
+func TestJournalForward(t *testing.T) {
+	j := newJournal()
+	for i := range 1000 {
+		j.append(fmt.Sprintf("a/%d", i%7), StreamOut, fmt.Sprint(i))
+		j.append("b/0", StreamOut, "noise")
+	}
+	q := LogQuery{Targets: []string{"a"}, Limit: 13, Forward: true}
+	read := func() (got []string) {
+		for {
+			p := j.page(q)
+			if p.Dropped > 0 {
+				t.Errorf("%d dropped after %d", p.Dropped, q.After)
+			}
+			if len(p.Lines) == 0 {
+				return got
+			}
+			if len(p.Lines) > q.Limit {
+				t.Fatalf("%d lines", len(p.Lines))
+			}
+			for _, l := range p.Lines {
+				got = append(got, l.Text)
+			}
+			q.After = p.Next
+		}
+	}
+	got := read()
+	for i, text := range got {
+		if text != fmt.Sprint(i) {
+			t.Fatalf("line %d is %q", i, text)
+		}
+	}
+	if len(got) != 1000 {
+		t.Errorf("%d lines of 1000", len(got))
+	}
+
+	for range ringLines + 100 {
+		j.append("a/0", StreamOut, "flood")
+	}
+	p := j.page(q)
+	if p.Dropped != 100 || len(p.Lines) != 13 {
+		t.Errorf("%d dropped and %d lines, want 100 and 13", p.Dropped, len(p.Lines))
+	}
+	q.After = p.Next
+	if p = j.page(q); p.Dropped != 0 || len(p.Lines) != 13 {
+		t.Errorf("then %d dropped and %d lines, want 0 and 13", p.Dropped, len(p.Lines))
+	}
+}
+
+func TestJournalLimitIsBounded(t *testing.T) {
+	j := newJournal()
+	for i := range 3 {
+		for range ringLines {
+			j.append(fmt.Sprintf("a/%d", i), StreamOut, "x")
+		}
+	}
+	if p := j.page(LogQuery{Limit: 1 << 30}); len(p.Lines) != ringLines || p.Dropped != 2*ringLines {
+		t.Errorf("%d lines, %d dropped", len(p.Lines), p.Dropped)
+	}
+}
+
+// BenchmarkPage is a dashboard's question about a thousand instances.
+func BenchmarkPage(b *testing.B) {
+	j := newJournal()
+	for i := range 1000 {
+		for range 500 {
+			j.append(fmt.Sprintf("a/%d", i), StreamOut, "a line of some length, as logs have them")
+		}
+	}
+	for b.Loop() {
+		j.page(LogQuery{Limit: 2000})
+	}
+}

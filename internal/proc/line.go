@@ -26,7 +26,8 @@ type Line struct {
 type LogQuery struct {
 	Targets []string // "web" or "web/2"; none: everything
 	After   uint64   // only lines with a larger Seq
-	Limit   int      // at most that many, the newest; 0: 1,000
+	Limit   int      // at most that many, never more than 10,000; 0: 1,000
+	Forward bool     // where that is not all of them: the oldest, and the rest next time; else the newest
 }
 
 // LogPage answers a LogQuery.
@@ -34,6 +35,6 @@ type LogPage struct {
 	Lines []Line `json:"lines"` // by Seq
 	Next  uint64 `json:"next"`  // LogQuery.After for what comes next
 	// Dropped counts the selected lines after LogQuery.After that are no
-	// longer kept, or were left out by LogQuery.Limit.
+	// longer kept, or, without LogQuery.Forward, were left out by LogQuery.Limit.
 	Dropped uint64 `json:"dropped"`
 }
