@@ -265,30 +265,6 @@ func (p *pair) boundary() {
 	}
 }
 
-// setOpaque gives up following: for good, and for what has not been answered.
-// unparsed tells that this is not what the two sides agreed on (an upgrade), but
-// what the relay does not understand. p.mu is held.
-func (p *pair) setOpaque(unparsed bool) {
-	if p.opaque {
-		return
-	}
-	p.opaque = true
-	if p.counted != nil {
-		for range p.sent {
-			p.counted.counters.RequestAborted()
-		}
-		if unparsed {
-			p.counted.counters.ConnUnparsed()
-		}
-	}
-	p.sent = nil
-	p.sending = false
-	if p.link != nil {
-		p.link.setFree()
-	}
-	p.changed.Broadcast()
-}
-
 // lingerTime is how long a client has to take note that its connection is
 // closed. Closing it with unread bytes of the client would reset it, and might
 // destroy the response on its way (RFC 9112, section 9.6).

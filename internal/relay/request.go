@@ -118,54 +118,6 @@ func (p *pair) awaitHead() error {
 	}
 }
 
-// batch is one or more requests at the beginning of a buffer.
-type batch struct {
-	requests []request
-	one      [1]request // what requests usually needs
-	n        int        // bytes, up to the end of the last request or of the buffer
-	open     bool       // the last request's body goes on after the buffer
-	body     body
-	broken   bool // that body cannot be followed
-	upgrade  bool // the last request asks to leave HTTP/1.x
-}
-
-// collect takes the whole requests that b begins with, and the last one if only
-// its body is incomplete. The error is that of the first.
-func (t *batch) collect(b []byte) error {
-	t.requests = t.one[:0]
-	for !t.open && !t.broken && !t.upgrade && len(t.requests) < maxPipelined {
-		end, _, err := scanHead(b[t.n:], 0)
-		if err == nil && end == 0 {
-			return nil
-		}
-		var h requestHead
-		if err == nil {
-			h, err = parseRequestHead(b[t.n : t.n+end])
-		}
-		if err != nil {
-			if len(t.requests) == 0 {
-				return err
-			}
-			return nil // it will be the first of the next batch
-		}
-		start := t.n
-		t.n += end
-		t.body = newBody(h.body, h.length)
-		n, done, err := t.body.feed(b[t.n:])
-		t.n += n
-		t.open, t.broken, t.upgrade = !done && err == nil, err != nil, h.upgrade
-		q := request{method: h.method, upgrade: h.upgrade, close: h.close}
-		if h.body == noBody && !h.upgrade && (h.method == get || h.method == head || h.method == options) {
-			q.again = b[start:t.n] // a copy is made if it may be needed
-		}
-		t.requests = append(t.requests, q)
-		if t.n == len(b) {
-			return nil
-		}
-	}
-	return nil
-}
-
 // send registers a batch and writes its bytes b to an instance, over a new link
 // if there is none. It returns the link, or nil when nothing was sent: for want
 // of an instance (errNobody), or since there is something else to be done first.
@@ -328,71 +280,6 @@ func (p *pair) instead() bool {
 		return p.goOpaque()
 	}
 	return true
-}
-
-// goOpaque passes everything on unread, what is in the buffer first. Answers
-// that are due come first, so that they are counted. It returns false at the
-// end.
-func (p *pair) goOpaque() bool {
-	p.mu.Lock()
-	for len(p.sent) > 0 && !p.sending && !p.opaque && !p.ended && !p.last {
-		p.changed.Wait()
-	}
-	if p.ended || p.last {
-		p.mu.Unlock()
-		return p.instead()
-	}
-	if p.link == nil && !p.opaque {
-		if p.ensureLink() != nil {
-			p.mu.Unlock()
-			return false
-		}
-	}
-	p.setOpaque(true)
-	l := p.link
-	p.mu.Unlock()
-	if l == nil {
-		return false
-	}
-	p.readWithin(0)
-	for {
-		if b := p.in.bytes(); len(b) > 0 {
-			if p.writeLink(l, b) != nil {
-				return p.awaitSilence()
-			}
-			p.in.consume(len(b))
-		}
-		switch err := p.in.fill(); {
-		case errors.Is(err, io.EOF):
-			closeWrite(l.conn)
-			return p.awaitSilence()
-		case err != nil:
-			return false
-		}
-	}
-}
-
-// awaitSilence waits until an opaque instance has said all.
-func (p *pair) awaitSilence() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for !p.silent && !p.ended && p.link != nil {
-		p.changed.Wait()
-	}
-	return false
-}
-
-// halfClose tells the instance that the client has said all, and waits until it
-// has answered.
-func (p *pair) halfClose() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.link != nil && (len(p.sent) > 0 || p.opaque) {
-		closeWrite(p.link.conn)
-	}
-	for (len(p.sent) > 0 || (p.opaque && !p.silent)) && !p.ended && !p.last {
-		p.changed.Wait()
-	}
 }
 
 // refuse answers for the instances when there has been none for too long.

@@ -221,21 +221,6 @@ func (p *pair) linkEnded(l *link, r *reply, err error) *link {
 	return nil
 }
 
-// endOpaque passes the instance's end on and keeps the link until the client
-// has ended too. p.mu is held, but not while it waits.
-func (p *pair) endOpaque(clean bool) {
-	p.silent = true
-	p.changed.Broadcast()
-	if !clean {
-		p.reset()
-		return
-	}
-	closeWrite(p.client)
-	for !p.ended {
-		p.changed.Wait()
-	}
-}
-
 // deathWait is how long after the end of its connections a process that is
 // being killed may be seen alive: the kernel closes its files before it tells
 // anybody that it is gone, and clusterd takes a moment to note.

@@ -1,0 +1,94 @@
+package relay
+
+import (
+	"net"
+	"time"
+)
+
+// accept takes connections from one of a slot's sockets, while anybody is live
+// to serve them; otherwise they wait in the kernel.
+func (r *Relay) accept(s *slot, l net.Listener) {
+	defer r.running.Done()
+	pause := time.Duration(0)
+	for r.awaitWork() {
+		conn, err := l.Accept()
+		if err != nil {
+			r.mu.Lock()
+			over := r.closed
+			r.mu.Unlock()
+			if over {
+				return
+			}
+			// Usually EMFILE or ENFILE: descriptors may come back.
+			if pause == 0 {
+				r.log("cannot accept connections: " + err.Error())
+			}
+			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
+			time.Sleep(pause)
+			continue
+		}
+		pause = 0
+		r.begin(s, conn)
+	}
+}
+
+// awaitWork blocks until a slot is live and the limit on connections allows
+// another one. It is false once the relay is closed.
+func (r *Relay) awaitWork() bool {
+	for {
+		r.mu.Lock()
+		if r.closed {
+			r.mu.Unlock()
+			return false
+		}
+		room := len(r.pairs) < r.limits.Conns
+		if !room && !r.full {
+			r.full = true
+			r.log("all of the relay's connections are in use; more clients wait")
+		}
+		if room && r.anyLive() {
+			r.mu.Unlock()
+			return true
+		}
+		changed := r.changed
+		r.mu.Unlock()
+		<-changed
+	}
+}
+
+func (r *Relay) anyLive() bool {
+	for _, s := range r.slots {
+		if s.live != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// begin serves an accepted connection in goroutines of its own.
+func (r *Relay) begin(home *slot, conn net.Conn) {
+	p, err := newPair(r, home, conn)
+	if err != nil {
+		conn.Close()
+		r.log("cannot serve a connection: " + err.Error())
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		conn.Close()
+		return
+	}
+	r.pairs[p] = struct{}{}
+	r.running.Add(1)
+	go func() {
+		defer r.running.Done()
+		p.serve()
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		delete(r.pairs, p)
+		if len(r.pairs) == r.limits.Conns-1 {
+			r.wake()
+		}
+	}()
+}

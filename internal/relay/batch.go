@@ -1,0 +1,49 @@
+package relay
+
+// batch is one or more requests at the beginning of a buffer.
+type batch struct {
+	requests []request
+	one      [1]request // what requests usually needs
+	n        int        // bytes, up to the end of the last request or of the buffer
+	open     bool       // the last request's body goes on after the buffer
+	body     body
+	broken   bool // that body cannot be followed
+	upgrade  bool // the last request asks to leave HTTP/1.x
+}
+
+// collect takes the whole requests that b begins with, and the last one if only
+// its body is incomplete. The error is that of the first.
+func (t *batch) collect(b []byte) error {
+	t.requests = t.one[:0]
+	for !t.open && !t.broken && !t.upgrade && len(t.requests) < maxPipelined {
+		end, _, err := scanHead(b[t.n:], 0)
+		if err == nil && end == 0 {
+			return nil
+		}
+		var h requestHead
+		if err == nil {
+			h, err = parseRequestHead(b[t.n : t.n+end])
+		}
+		if err != nil {
+			if len(t.requests) == 0 {
+				return err
+			}
+			return nil // it will be the first of the next batch
+		}
+		start := t.n
+		t.n += end
+		t.body = newBody(h.body, h.length)
+		n, done, err := t.body.feed(b[t.n:])
+		t.n += n
+		t.open, t.broken, t.upgrade = !done && err == nil, err != nil, h.upgrade
+		q := request{method: h.method, upgrade: h.upgrade, close: h.close}
+		if h.body == noBody && !h.upgrade && (h.method == get || h.method == head || h.method == options) {
+			q.again = b[start:t.n] // a copy is made if it may be needed
+		}
+		t.requests = append(t.requests, q)
+		if t.n == len(b) {
+			return nil
+		}
+	}
+	return nil
+}

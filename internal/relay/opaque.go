@@ -1,0 +1,110 @@
+package relay
+
+import (
+	"errors"
+	"io"
+)
+
+// setOpaque gives up following: for good, and for what has not been answered.
+// unparsed tells that this is not what the two sides agreed on (an upgrade), but
+// what the relay does not understand. p.mu is held.
+func (p *pair) setOpaque(unparsed bool) {
+	if p.opaque {
+		return
+	}
+	p.opaque = true
+	if p.counted != nil {
+		for range p.sent {
+			p.counted.counters.RequestAborted()
+		}
+		if unparsed {
+			p.counted.counters.ConnUnparsed()
+		}
+	}
+	p.sent = nil
+	p.sending = false
+	if p.link != nil {
+		p.link.setFree()
+	}
+	p.changed.Broadcast()
+}
+
+// goOpaque passes everything on unread, what is in the buffer first. Answers
+// that are due come first, so that they are counted. It returns false at the
+// end.
+func (p *pair) goOpaque() bool {
+	p.mu.Lock()
+	for len(p.sent) > 0 && !p.sending && !p.opaque && !p.ended && !p.last {
+		p.changed.Wait()
+	}
+	if p.ended || p.last {
+		p.mu.Unlock()
+		return p.instead()
+	}
+	if p.link == nil && !p.opaque {
+		if p.ensureLink() != nil {
+			p.mu.Unlock()
+			return false
+		}
+	}
+	p.setOpaque(true)
+	l := p.link
+	p.mu.Unlock()
+	if l == nil {
+		return false
+	}
+	p.readWithin(0)
+	for {
+		if b := p.in.bytes(); len(b) > 0 {
+			if p.writeLink(l, b) != nil {
+				return p.awaitSilence()
+			}
+			p.in.consume(len(b))
+		}
+		switch err := p.in.fill(); {
+		case errors.Is(err, io.EOF):
+			closeWrite(l.conn)
+			return p.awaitSilence()
+		case err != nil:
+			return false
+		}
+	}
+}
+
+// awaitSilence waits until an opaque instance has said all.
+func (p *pair) awaitSilence() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for !p.silent && !p.ended && p.link != nil {
+		p.changed.Wait()
+	}
+	return false
+}
+
+// halfClose tells the instance that the client has said all, and waits until it
+// has answered.
+func (p *pair) halfClose() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.link != nil && (len(p.sent) > 0 || p.opaque) {
+		closeWrite(p.link.conn)
+	}
+	for (len(p.sent) > 0 || (p.opaque && !p.silent)) && !p.ended && !p.last {
+		p.changed.Wait()
+	}
+}
+
+// endOpaque passes the instance's end on and keeps the link until the client
+// has ended too. p.mu is held, but not while it waits.
+func (p *pair) endOpaque(clean bool) {
+	p.silent = true
+	p.changed.Broadcast()
+	if !clean {
+		p.reset()
+		return
+	}
+	closeWrite(p.client)
+	for !p.ended {
+		p.changed.Wait()
+	}
+}
