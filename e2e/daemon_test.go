@@ -101,6 +101,16 @@ func (d *daemon) wait() int {
 	return d.cmd.ProcessState.ExitCode()
 }
 
+// ends tells whether clusterd ends within a time.
+func (d *daemon) ends(within time.Duration) bool {
+	select {
+	case <-d.exited:
+		return true
+	case <-time.After(within):
+		return false
+	}
+}
+
 // stop ends clusterd gracefully and fails the test if it has not gone well.
 func (d *daemon) stop() {
 	d.w.t.Helper()

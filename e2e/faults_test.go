@@ -50,7 +50,6 @@ func TestCommandLineMistakes(t *testing.T) {
 		{"logs -n many", `invalid argument "many"`},
 		{"logs -n 0", `-n takes a number from 1 on`},
 		{"down now", `"now"`},
-		{"stop", `requires at least 1 arg`},
 	} {
 		w.checkRefused(w.run(strings.Fields(c.args)...), 2, c.re)
 	}

@@ -3,12 +3,15 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"os/exec"
 	"regexp"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestThreeInstancesServeOnePort(t *testing.T) {
@@ -325,5 +328,48 @@ func TestLogs(t *testing.T) {
 	if code := follower.wait(); code != 0 {
 		t.Errorf("logs -f after Ctrl-C: exit code %d", code)
 	}
+	d.stop()
+}
+
+// A burst of lines is printed whole, as long as it is kept.
+func TestBurstIsPrintedWhole(t *testing.T) {
+	t.Parallel()
+	w := newWorkspace(t)
+	w.configure("[apps.burst]\ncommand = \"seq 1 8000\"\nrestart = \"never\"\n")
+	d := w.start()
+	if code := d.wait(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	n := 0
+	for line := range strings.Lines(d.stdout.String()) {
+		n++
+		if want := fmt.Sprintf("burst/0 | %d\n", n); line != want {
+			t.Fatalf("%q, want %q", line, want)
+		}
+	}
+	if n != 8000 {
+		t.Errorf("%d lines of 8000", n)
+	}
+}
+
+// Nobody reads what clusterd writes, and it ends all the same.
+func TestUnreadOutput(t *testing.T) {
+	t.Parallel()
+	w := newWorkspace(t)
+	w.configure("[apps.flood]\ncommand = [\"yes\"]\n")
+	d := w.prepare()
+	r, out, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	d.cmd.Stdout = out
+	d.begin()
+	out.Close()
+	d.awaitReady(1)
+	d.awaitStatus("the pipe to be full", func(status) bool {
+		n, err := unix.IoctlGetInt(int(r.Fd()), unix.TIOCINQ)
+		return err == nil && n >= 60_000
+	})
 	d.stop()
 }

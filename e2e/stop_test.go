@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 func TestSIGTERMLetsRequestsFinish(t *testing.T) {
@@ -176,7 +177,12 @@ func TestSecondSignalKills(t *testing.T) {
 	d.awaitLine(`^deaf/0 \| ignoring signals`)
 	d.awaitLine(`^deaf/1 \| ignoring signals`)
 	d.signal(syscall.SIGINT)
+	d.signal(syscall.SIGINT) // from npm, say, which has got it from the terminal too
 	d.awaitEvent(`^\S+ stopping$`)
+	d.signal(syscall.SIGHUP)
+	if d.ends(300 * time.Millisecond) {
+		t.Error("signals that come together, and a hang-up, count as the user's second word")
+	}
 	d.signal(syscall.SIGINT)
 	if code := d.wait(); code != 0 {
 		t.Errorf("exit code %d", code)

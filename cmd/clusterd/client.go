@@ -40,7 +40,8 @@ func (o options) dial(ctx context.Context) (*control.Client, error) {
 	}
 	c, err := control.Dial(ctx, p)
 	if errors.Is(err, control.ErrNotRunning) {
-		return nil, fmt.Errorf("%w for %s; start it with: clusterd -c %s", err, o.config, o.config)
+		return nil, fmt.Errorf("%w for %s; start it with: clusterd -c %s (nobody answers at %s, which follows from "+
+			"the file's path, the user and XDG_RUNTIME_DIR)", err, o.config, o.config, p.Socket)
 	}
 	return c, failed(err)
 }
@@ -61,13 +62,17 @@ func (o options) talk(f func(ctx context.Context, c *control.Client) error) erro
 // actCommand is a command that does one verb to its targets.
 func actCommand(o *options, verb proc.Verb, short, long string) *cobra.Command {
 	return &cobra.Command{
-		Use:   string(verb) + " TARGET…",
+		Use:   string(verb) + " [TARGET…]",
 		Short: short,
-		Long:  long + "\n\nA TARGET is an app (web) or one of its instances (web/2).",
-		Args:  cobra.MinimumNArgs(1),
+		Long:  long + "\n\nA TARGET is an app (web) or one of its instances (web/2); none means all.",
+		Args:  cobra.ArbitraryArgs,
 		RunE: func(_ *cobra.Command, targets []string) error {
 			return o.talk(func(ctx context.Context, c *control.Client) error {
-				return c.Do(ctx, proc.Action{Verb: verb, Targets: targets})
+				err := c.Do(ctx, proc.Action{Verb: verb, Targets: targets})
+				if ctx.Err() != nil {
+					return fmt.Errorf("interrupted; clusterd goes on to %s what it was asked to", verb)
+				}
+				return err
 			})
 		},
 	}
@@ -100,27 +105,23 @@ func downCommand(o *options) *cobra.Command {
 				return err
 			}
 			return o.talk(func(ctx context.Context, c *control.Client) error {
-				if err := c.Down(ctx); err != nil {
-					return err
-				}
-				return awaitDown(ctx, p)
+				return shutDown(ctx, c, p)
 			})
 		},
 	}
 }
 
-// awaitDown blocks until the daemon of the cluster at p has ended: it holds the
-// cluster's lock until then.
-func awaitDown(ctx context.Context, p control.Place) error {
+// awaitDown blocks until the daemon of the cluster at p, known by its pid, has
+// ended: it holds the cluster's lock until then.
+func awaitDown(ctx context.Context, p control.Place, pid int) error {
 	const poll = 20 * time.Millisecond
 	for {
-		lock, err := p.Lock()
-		if err == nil {
-			lock.Release()
-			return nil
-		}
-		if _, running := errors.AsType[*control.RunningError](err); !running {
+		holder, held, err := p.Holder()
+		if err != nil {
 			return err
+		}
+		if !held || holder != 0 && holder != pid { // or it is another one already
+			return nil
 		}
 		select {
 		case <-ctx.Done():
@@ -128,4 +129,16 @@ func awaitDown(ctx context.Context, p control.Place) error {
 		case <-time.After(poll):
 		}
 	}
+}
+
+// shutDown stops the cluster at p, and returns when it is gone.
+func shutDown(ctx context.Context, c *control.Client, p control.Place) error {
+	s, err := c.Snapshot(ctx)
+	if err != nil {
+		return err
+	}
+	if err := c.Down(ctx); err != nil {
+		return err
+	}
+	return awaitDown(ctx, p, s.PID)
 }

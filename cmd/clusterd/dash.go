@@ -30,10 +30,7 @@ func dashCommand(o *options) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				if err := c.Down(ctx); err != nil {
-					return err
-				}
-				return awaitDown(ctx, p)
+				return shutDown(ctx, c, p)
 			})
 		},
 	}

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -47,10 +49,13 @@ func printLogs(ctx context.Context, c *control.Client, q proc.LogQuery, follow b
 	page.Dropped = 0 // older than what was asked for
 	p.print(page)
 	for follow {
-		q.After, q.Limit = page.Next, 0
+		q.After, q.Limit, q.Forward = page.Next, 0, true
 		if page, err = c.NextLogs(ctx, q); err != nil {
-			if ctx.Err() != nil {
+			switch {
+			case ctx.Err() != nil:
 				return nil // Ctrl-C is how one ends it
+			case errors.Is(err, control.ErrNotRunning):
+				_, err = fmt.Fprintln(os.Stderr, "clusterd: the cluster is down")
 			}
 			return err
 		}

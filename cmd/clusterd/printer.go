@@ -47,7 +47,7 @@ func newPrinter(source logSource) *printer {
 // closed stdout is no reason to stop: the cluster is more than its output.
 func (p *printer) follow(ended <-chan struct{}) {
 	for last := false; ; {
-		page, err := p.source.Logs(context.Background(), proc.LogQuery{After: p.after})
+		page, err := p.source.Logs(context.Background(), proc.LogQuery{After: p.after, Forward: true})
 		if err != nil {
 			return
 		}

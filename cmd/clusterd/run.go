@@ -6,9 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/signal"
 	"sync"
-	"syscall"
+	"time"
 
 	"golang.org/x/term"
 
@@ -99,8 +98,18 @@ func runPlain(ctx context.Context, cluster *proc.Cluster) error {
 	}()
 	err := cluster.Run(ctx, true)
 	close(ended)
-	<-printed
+	awaitPrinted(printed)
 	return err
+}
+
+// awaitPrinted waits until everything is out, but not for long: nobody may be
+// reading.
+func awaitPrinted(printed <-chan struct{}) {
+	const patience = 2 * time.Second
+	select {
+	case <-printed:
+	case <-time.After(patience):
+	}
 }
 
 // runDashboard runs the cluster behind a dashboard, and shows in plain text how
@@ -131,7 +140,7 @@ func runDashboard(end *ending, cluster *proc.Cluster) error {
 		p.follow(over.Done())
 	}()
 	err := <-result
-	<-printed
+	awaitPrinted(printed)
 	if err == nil && tuiErr != nil {
 		err = fmt.Errorf("the dashboard: %w", tuiErr)
 	}
@@ -149,39 +158,4 @@ func leaveWhenStopping(stopping, over context.Context) context.Context {
 // canShowDashboard tells whether there is a terminal that can show it.
 func canShowDashboard() bool {
 	return term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stdout.Fd())) && os.Getenv("TERM") != "dumb"
-}
-
-// onSignals stops the cluster at the first SIGINT, SIGTERM or SIGHUP and kills
-// it at the second, or at the first when it is being stopped for another
-// reason. The returned function ends that.
-func onSignals(ctx context.Context, stop, kill func()) func() {
-	// With a handler, a write to a closed pipe is an error and no death;
-	// ignoring it instead would be inherited by the instances.
-	pipe := make(chan os.Signal, 1)
-	signal.Notify(pipe, syscall.SIGPIPE)
-
-	signals := []os.Signal{syscall.SIGINT, syscall.SIGTERM}
-	if !signal.Ignored(syscall.SIGHUP) { // as nohup does
-		signals = append(signals, syscall.SIGHUP)
-	}
-	got := make(chan os.Signal, 2)
-	signal.Notify(got, signals...)
-	done := make(chan struct{})
-	go func() {
-		for {
-			select {
-			case <-got:
-				if ctx.Err() != nil {
-					kill()
-				}
-				stop()
-			case <-done:
-				return
-			}
-		}
-	}()
-	return func() {
-		signal.Stop(got)
-		close(done)
-	}
 }

@@ -77,6 +77,9 @@ func (c *Client) logs(ctx context.Context, q proc.LogQuery, wait bool) (proc.Log
 		"after":  {strconv.FormatUint(q.After, 10)},
 		"limit":  {strconv.Itoa(q.Limit)},
 	}
+	if q.Forward {
+		v.Set("forward", "1")
+	}
 	if wait {
 		v.Set("wait", "1")
 	}

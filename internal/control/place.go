@@ -79,17 +79,16 @@ type Lock struct{ file *os.File }
 
 // Lock takes the cluster's lock, or returns a *RunningError.
 func (p Place) Lock() (*Lock, error) {
-	f, err := os.OpenFile(p.lock, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(p.lock, os.O_RDWR|os.O_CREATE|unix.O_CLOEXEC, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open the lock of the cluster: %w", err)
 	}
-	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-	if errors.Is(err, unix.EWOULDBLOCK) {
-		b := make([]byte, 20)
-		n, _ := f.Read(b)
-		f.Close()
-		pid, _ := strconv.Atoi(string(b[:n]))
-		return nil, &RunningError{PID: pid}
+	// A lock of the open file (fcntl(2), F_OFD_SETLK), since others can ask
+	// about it without taking it.
+	err = unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_WRLCK})
+	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) {
+		defer f.Close()
+		return nil, &RunningError{PID: readPID(f)}
 	}
 	if err != nil {
 		f.Close()
@@ -104,6 +103,35 @@ func (p Place) Lock() (*Lock, error) {
 		return nil, fmt.Errorf("write %s: %w", p.lock, err)
 	}
 	return &Lock{f}, nil
+}
+
+// Holder tells whether a daemon holds the cluster's lock, and its pid (0: not
+// known). It does not get in the way of one that starts.
+func (p Place) Holder() (pid int, held bool, err error) {
+	f, err := os.OpenFile(p.lock, os.O_RDWR|unix.O_CLOEXEC, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, false, nil
+	}
+	if err != nil {
+		return 0, false, fmt.Errorf("open the lock of the cluster: %w", err)
+	}
+	defer f.Close()
+	l := unix.Flock_t{Type: unix.F_WRLCK}
+	if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, &l); err != nil {
+		return 0, false, fmt.Errorf("look at the lock %s: %w", p.lock, err)
+	}
+	if l.Type == unix.F_UNLCK {
+		return 0, false, nil
+	}
+	return readPID(f), true, nil
+}
+
+// readPID is the pid in a lock's file, or 0.
+func readPID(f *os.File) int {
+	b := make([]byte, 20)
+	n, _ := f.ReadAt(b, 0) // io.EOF: it is shorter
+	pid, _ := strconv.Atoi(string(b[:n]))
+	return pid
 }
 
 // Release lets go of the lock. Its file stays: removing it would let two

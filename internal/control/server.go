@@ -5,10 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"os"
 	"strconv"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -27,6 +30,7 @@ type Cluster interface {
 // Server answers the clients of one cluster.
 type Server struct {
 	http     *http.Server
+	dismiss  func() // answers those who wait for log lines
 	listener net.Listener
 	served   chan struct{}
 }
@@ -35,7 +39,7 @@ type Server struct {
 // or with a failure.
 const (
 	pathStatus = "/v1/status" // GET: Snapshot
-	pathLogs   = "/v1/logs"   // GET ?target=…&after=N&limit=N&wait=1: LogPage
+	pathLogs   = "/v1/logs"   // GET ?target=…&after=N&limit=N&forward=1&wait=1: LogPage
 	pathAction = "/v1/action" // POST Action
 	pathDown   = "/v1/down"   // POST: the cluster begins to stop
 )
@@ -62,8 +66,16 @@ func Serve(place Place, c Cluster, down func()) (*Server, error) {
 		l.Close()
 		return nil, fmt.Errorf("protect the control socket: %w", err)
 	}
+	closing := make(chan struct{})
 	s := &Server{
-		http:     &http.Server{Handler: routes(c, down), ReadHeaderTimeout: 10 * time.Second},
+		http: &http.Server{
+			Handler:           routes(c, down, closing),
+			ReadHeaderTimeout: 10 * time.Second,
+			// What goes wrong with a client's connection the client will tell,
+			// and stderr may be a dashboard's screen.
+			ErrorLog: log.New(io.Discard, "", 0),
+		},
+		dismiss:  sync.OnceFunc(func() { close(closing) }),
 		listener: &ownListener{l},
 		served:   make(chan struct{}),
 	}
@@ -75,7 +87,7 @@ func Serve(place Place, c Cluster, down func()) (*Server, error) {
 }
 
 // routes is the API.
-func routes(c Cluster, down func()) http.Handler {
+func routes(c Cluster, down func(), closing <-chan struct{}) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+pathStatus, func(w http.ResponseWriter, r *http.Request) {
 		s, err := c.Snapshot(r.Context())
@@ -88,11 +100,9 @@ func routes(c Cluster, down func()) http.Handler {
 			return
 		}
 		if wait {
-			select {
-			case <-c.LogsChanged(q.After):
-			case <-r.Context().Done():
-			case <-time.After(longPoll):
-			}
+			page, err := awaitLogs(r.Context(), c, q, closing)
+			answer(w, page, err)
+			return
 		}
 		page, err := c.Logs(r.Context(), q)
 		answer(w, page, err)
@@ -120,12 +130,42 @@ func routes(c Cluster, down func()) http.Handler {
 	return mux
 }
 
-// longPoll is how long a client that waits for log lines waits at most.
-const longPoll = 30 * time.Second
+const (
+	// longPoll is how long a client that waits for log lines waits at most.
+	longPoll = 30 * time.Second
+	// settle is how long lines of others gather before they are looked through.
+	settle = 20 * time.Millisecond
+)
+
+// awaitLogs returns the first lines after q.After that q selects, or an empty
+// page when there are none for a while, or when ctx ends or closing is closed.
+func awaitLogs(ctx context.Context, c Cluster, q proc.LogQuery, closing <-chan struct{}) (proc.LogPage, error) {
+	ctx, cancel := context.WithTimeout(ctx, longPoll)
+	defer cancel()
+	for {
+		page, err := c.Logs(ctx, q)
+		if err != nil || len(page.Lines) > 0 || page.Dropped > 0 || ctx.Err() != nil {
+			return page, err
+		}
+		q.After = page.Next
+		select {
+		case <-c.LogsChanged(q.After):
+		case <-ctx.Done():
+			continue
+		case <-closing:
+			return page, nil
+		}
+		select {
+		case <-time.After(settle):
+		case <-ctx.Done():
+		}
+	}
+}
 
 // Close stops answering and removes the socket. Answers under way get a moment
 // to finish.
 func (s *Server) Close() {
+	s.dismiss()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	if s.http.Shutdown(ctx) != nil {
@@ -181,6 +221,7 @@ func logQuery(r *http.Request) (q proc.LogQuery, wait bool, err error) {
 			return q, false, fmt.Errorf("limit: %w", err)
 		}
 	}
+	q.Forward = v.Get("forward") != ""
 	return q, v.Get("wait") != "", nil
 }
 

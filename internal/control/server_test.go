@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -58,7 +57,7 @@ func TestLogsArriveWhole(t *testing.T) {
 	c := client(t, p)
 	for _, q := range []proc.LogQuery{
 		{},
-		{Targets: []string{"web", "job/2"}, After: 1<<64 - 1, Limit: 50},
+		{Targets: []string{"web", "job/2"}, After: 1<<64 - 1, Limit: 50, Forward: true},
 	} {
 		got, err := c.Logs(t.Context(), q)
 		if err != nil {
@@ -73,51 +72,63 @@ func TestLogsArriveWhole(t *testing.T) {
 	}
 }
 
-// NextLogs waits for a line, and neither side goes on waiting when ctx ends.
+// NextLogs waits for a line that is asked for, past those of others, and
+// neither side goes on waiting when ctx ends or the server closes.
 func TestNextLogsWaits(t *testing.T) {
-	news := make(chan struct{})
+	news := make(chan struct{}, 1)
 	waiting := make(chan uint64, 10)
-	left := make(chan struct{}, 10)
-	_, p := serve(t, &fakeCluster{
+	var lines atomic.Pointer[[]proc.Line]
+	lines.Store(&[]proc.Line{})
+	s, p := serve(t, &fakeCluster{
 		logs: func(q proc.LogQuery) (proc.LogPage, error) {
-			left <- struct{}{}
-			return proc.LogPage{Next: q.After + 1}, nil
+			return proc.LogPage{Next: q.After + 1, Lines: *lines.Load()}, nil
 		},
 		changed: func(after uint64) <-chan struct{} { waiting <- after; return news },
 	}, nil)
 	c := client(t, p)
+	type result struct {
+		page proc.LogPage
+		err  error
+	}
+	ended := make(chan result, 1)
+	next := func(ctx context.Context, after uint64) {
+		page, err := c.NextLogs(ctx, proc.LogQuery{After: after})
+		ended <- result{page, err}
+	}
 
 	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() {
-		_, err := c.NextLogs(ctx, proc.LogQuery{After: 7})
-		ended <- err
-	}()
-	if after := await(t, waiting); after != 7 {
-		t.Errorf("it waits for lines after %d", after)
+	go next(ctx, 7)
+	if after := await(t, waiting); after != 8 {
+		t.Errorf("it waits for lines after %d, want after what it has seen, 8", after)
+	}
+	news <- struct{}{} // somebody else's line
+	if after := await(t, waiting); after != 9 {
+		t.Errorf("then it waits for lines after %d, want 9", after)
 	}
 	select {
-	case err := <-ended:
-		t.Fatalf("it does not wait: %v", err)
+	case r := <-ended:
+		t.Fatalf("it does not wait: %+v", r)
 	default:
 	}
 	cancel()
-	if err := await(t, ended); !errors.Is(err, context.Canceled) {
-		t.Errorf("when ctx ends: %v", err)
+	if r := await(t, ended); !errors.Is(r.err, context.Canceled) {
+		t.Errorf("when ctx ends: %v", r.err)
 	}
-	await(t, left) // the server has noticed, too
 
-	go func() {
-		page, err := c.NextLogs(t.Context(), proc.LogQuery{After: 8})
-		if page.Next != 9 {
-			err = fmt.Errorf("%+v, %w", page, err)
-		}
-		ended <- err
-	}()
+	go next(t.Context(), 8)
 	await(t, waiting)
-	close(news)
-	if err := await(t, ended); err != nil {
-		t.Error(err)
+	lines.Store(&[]proc.Line{{Seq: 9, Text: "hello"}})
+	news <- struct{}{}
+	if r := await(t, ended); r.err != nil || len(r.page.Lines) != 1 {
+		t.Errorf("%+v", r)
+	}
+
+	lines.Store(&[]proc.Line{})
+	go next(t.Context(), 20)
+	await(t, waiting)
+	s.Close()
+	if r := await(t, ended); r.err != nil && !errors.Is(r.err, ErrNotRunning) {
+		t.Errorf("when the server closes: %v", r.err)
 	}
 }
 
