@@ -40,16 +40,22 @@ func NewPrivate(public []int) *Private {
 }
 
 // Take returns a port that nobody has bound at this moment on any address. It
-// stays taken, for this source, until Put.
+// stays taken, for this source, until Put. An error of the system ends the
+// search: it says nothing about ports.
 func (p *Private) Take() (int, error) {
 	start := rand.IntN(p.count)
 	for i := range p.count {
 		port := p.lowest + (start+i)%p.count
-		if p.taken[port] || !free(port) {
+		if p.taken[port] {
 			continue
 		}
-		p.taken[port] = true
-		return port, nil
+		switch err := free(port); {
+		case err == nil:
+			p.taken[port] = true
+			return port, nil
+		case !errors.Is(err, unix.EADDRINUSE):
+			return 0, fmt.Errorf("find a private port: %w", err)
+		}
 	}
 	return 0, errors.New("no free private port between " +
 		fmt.Sprintf("%d and %d", p.lowest, p.lowest+p.count-1))
@@ -58,8 +64,9 @@ func (p *Private) Take() (int, error) {
 // Put gives a port back.
 func (p *Private) Put(port int) { delete(p.taken, port) }
 
-// free tells whether port can be bound on every address without any reuse.
-func free(port int) bool {
+// free tells why port cannot be bound on every address without any reuse; nil
+// when it can.
+func free(port int) error {
 	host := netip.IPv4Unspecified()
 	if haveIPv6() {
 		host = netip.IPv6Unspecified()
@@ -67,16 +74,16 @@ func free(port int) bool {
 	family, sa := sockaddr(netip.AddrPortFrom(host, uint16(port)))
 	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return false
+		return os.NewSyscallError("socket", err)
 	}
 	defer unix.Close(fd)
 	if family == unix.AF_INET6 {
 		// The system's default (net.ipv6.bindv6only) may leave IPv4 out.
-		if unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 0) != nil {
-			return false
+		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 0); err != nil {
+			return os.NewSyscallError("setsockopt IPV6_V6ONLY", err)
 		}
 	}
-	return unix.Bind(fd, sa) == nil
+	return os.NewSyscallError("bind", unix.Bind(fd, sa))
 }
 
 // ephemeral is the sysctl net.ipv4.ip_local_port_range, see ip(7).

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // narrow is a source with few ports, so that chance hides nothing. The first of
@@ -30,7 +32,7 @@ func row(t *testing.T, n int) int {
 
 func allFree(first, n int) bool {
 	for port := first; port < first+n; port++ {
-		if port > 65535 || !free(port) {
+		if port > 65535 || free(port) != nil {
 			return false
 		}
 	}
@@ -92,6 +94,29 @@ func TestPrivateLeavesUsedPorts(t *testing.T) {
 		if _, err := p.Take(); err != nil {
 			t.Errorf("after %s has closed: %v", l.Addr(), err)
 		}
+	}
+}
+
+// What keeps a port from being looked at is no lack of ports.
+func TestPrivateNamesTheSystemsError(t *testing.T) {
+	closesAll(t)
+	p := NewPrivate(nil)
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 0, Max: limit.Max}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := p.Take()
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	if want := "find a private port: socket: too many open files"; err == nil || err.Error() != want {
+		t.Errorf("without descriptors: %v, want %s", err, want)
+	}
+	if _, err := p.Take(); err != nil {
+		t.Errorf("with descriptors again: %v", err)
 	}
 }
 

@@ -29,8 +29,9 @@ func policyOf(a config.App) policy {
 	}
 }
 
-// ending is a run that nobody asked to end.
+// ending is a run that nobody asked to end, or that could not be launched.
 type ending struct {
+	launch   error // why it could not; nil: it ran, and ended with status
 	status   exitStatus
 	at       time.Time
 	ran      time.Duration
@@ -59,16 +60,20 @@ type decision struct {
 // wait, twice as long each time. More than maxRestarts failures within window
 // are a crash loop, and the end.
 func decide(p policy, h history, e ending, jitter float64) (decision, history) {
-	what := fmt.Sprintf("%s after %s", e.status, round(e.ran))
+	what, brief := fmt.Sprintf("%s after %s", e.status, round(e.ran)), short(e.status)
 	success := e.status.signal == 0 && slices.Contains(p.successCodes, e.status.code)
+	if e.launch != nil {
+		what = "cannot start: " + e.launch.Error()
+		brief, success = what, false
+	}
 	switch {
 	case p.restart == config.RestartNever && success,
 		p.restart == config.RestartOnFailure && success:
-		return decision{next: StateDone, reason: short(e.status), event: what + "; done"}, history{}
+		return decision{next: StateDone, reason: brief, event: what + "; done"}, history{}
 	case p.restart == config.RestartNever:
 		return decision{
 			next:   StateFailed,
-			reason: short(e.status) + `, restart = "never"`,
+			reason: brief + `, restart = "never"`,
 			event:  what + `; not restarting (restart = "never")`,
 		}, history{}
 	}
@@ -85,7 +90,7 @@ func decide(p policy, h history, e ending, jitter float64) (decision, history) {
 		span := round(e.at.Sub(h.failures[0]))
 		return decision{
 			next:   StateFailed,
-			reason: fmt.Sprintf("%s, gave up after %d failures in %s", short(e.status), n, span),
+			reason: fmt.Sprintf("%s, gave up after %d failures in %s", brief, n, span),
 			event:  fmt.Sprintf("%s; giving up: %d failures in %s", what, n, span),
 		}, history{}
 	}
@@ -94,7 +99,7 @@ func decide(p policy, h history, e ending, jitter float64) (decision, history) {
 	if h.streak == 1 && e.readyFor > 0 {
 		delay = 0
 	}
-	d := decision{next: StateBackoff, delay: delay, reason: short(e.status)}
+	d := decision{next: StateBackoff, delay: delay, reason: brief}
 	if delay == 0 {
 		d.event = what + "; restarting at once"
 	} else {

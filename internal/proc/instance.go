@@ -30,6 +30,7 @@ type instance struct {
 	run    *run   // nil: no process, nor anything left of one
 
 	generation int
+	hasRun     bool // a process could be launched
 	restarts   int
 	history    history
 	lastExit   *Exit

@@ -2,6 +2,7 @@ package proc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -35,14 +36,14 @@ func (c *Cluster) start(inst *instance) {
 		a.open = true
 	}
 	at, err := a.way.prepare()
-	if err != nil {
-		c.fail(inst, "cannot start: "+err.Error())
-		return
-	}
 	inst.generation++
 	r := newRun(inst, at)
 	inst.run = r
 	c.set(inst, StateStarting, "")
+	if err != nil {
+		go c.post(launchedMsg{run: r, err: err})
+		return
+	}
 	go c.launch(r)
 }
 
@@ -74,12 +75,13 @@ func (c *Cluster) onLaunched(m launchedMsg) {
 		case r.stopping:
 			c.set(inst, StateStopped, "")
 		default:
-			c.fail(inst, "cannot start: "+m.err.Error())
+			c.afterLaunchError(inst, m.err)
 		}
 		return
 	}
 	r.process, r.silent = m.process, m.silent
 	r.launchedAt = time.Now()
+	inst.hasRun = true
 	c.event(inst.id, fmt.Sprintf("started, pid %d", r.process.PID()))
 	go func() { c.post(exitedMsg{r, r.process.Exited()}) }()
 	if r.stopping {
@@ -97,6 +99,18 @@ func (c *Cluster) onLaunched(m launchedMsg) {
 		}
 	}()
 	r.deadline = time.AfterFunc(readyTimeout, func() { c.post(lateMsg{r}) })
+}
+
+// afterLaunchError does what follows from a launch that failed. A command that
+// never could be executed is a mistake in the config, which stays one; anything
+// else may be over soon, as when a program is being replaced, or memory or
+// descriptors are short: it is like a crash.
+func (c *Cluster) afterLaunchError(inst *instance, err error) {
+	if _, mistake := errors.AsType[*CommandError](err); mistake && !inst.hasRun {
+		c.fail(inst, "cannot start: "+err.Error())
+		return
+	}
+	c.afterEnding(inst, ending{launch: err, at: time.Now()})
 }
 
 func (c *Cluster) onListening(m listeningMsg) {
@@ -260,16 +274,19 @@ func (c *Cluster) onEnded(m endedMsg) {
 	}
 }
 
-// afterEnding does what decide says about a run that nobody asked to end.
+// afterEnding does what decide says about a run that nobody asked to end, or
+// that could not be launched.
 func (c *Cluster) afterEnding(inst *instance, e ending) {
 	var d decision
 	d, inst.history = decide(inst.app.policy, inst.history, e, c.os.jitter())
 	c.event(inst.id, d.event)
-	if hint := c.clashHint(inst); hint != "" && e.readyFor == 0 {
-		c.event(inst.id, hint)
-	}
-	if d.next == StateFailed {
-		d.reason += c.lastOutput(inst)
+	if e.launch == nil { // there was a process that wrote something
+		if hint := c.clashHint(inst); hint != "" && e.readyFor == 0 {
+			c.event(inst.id, hint)
+		}
+		if d.next == StateFailed {
+			d.reason += c.lastOutput(inst)
+		}
 	}
 	c.set(inst, d.next, d.reason)
 	if d.next != StateBackoff {

@@ -2,13 +2,9 @@ package proc
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"runtime"
-	"strings"
 	"sync"
 	"syscall"
 
@@ -181,74 +177,6 @@ func (l *launcher) leaderOfRun(run string) int {
 		}
 	}
 	return 0
-}
-
-// lookPath finds the file to execute as execvp(3) would with the PATH of env,
-// for a process that will start in dir.
-func lookPath(name, dir string, env []string) (string, error) {
-	if strings.Contains(name, "/") {
-		if !filepath.IsAbs(name) {
-			name = filepath.Join(dir, name)
-		}
-		return name, nil // execve says best what is wrong with it
-	}
-	path := "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-	for _, kv := range env {
-		if v, ok := strings.CutPrefix(kv, "PATH="); ok {
-			path = v
-		}
-	}
-	for d := range strings.SplitSeq(path, ":") {
-		if !filepath.IsAbs(d) {
-			d = filepath.Join(dir, d)
-		}
-		file := filepath.Join(d, name)
-		if st, err := os.Stat(file); err == nil && st.Mode().IsRegular() && unix.Access(file, unix.X_OK) == nil {
-			return file, nil
-		}
-	}
-	return "", &CommandError{Command: name, Problem: "not found in PATH (" + path + ")"}
-}
-
-// CommandError says why a command cannot be executed.
-type CommandError struct{ Command, Problem string }
-
-func (e *CommandError) Error() string { return fmt.Sprintf("command %q: %s", e.Command, e.Problem) }
-
-// execError says which of the things that execve(2) reports by one errno it was.
-func execError(path, dir string, err error) error {
-	if err := dirError(dir); err != nil {
-		return err
-	}
-	st, statErr := os.Stat(path)
-	problem := err.Error()
-	switch {
-	case errors.Is(statErr, fs.ErrNotExist):
-		problem = "no such file"
-	case statErr == nil && st.IsDir():
-		problem = "is a directory"
-	case errors.Is(err, unix.ENOENT):
-		problem = "its interpreter or loader does not exist (see the first line of a script)"
-	case errors.Is(err, unix.EACCES):
-		problem = "not executable, or in a folder that may not be entered (chmod +x?)"
-	case errors.Is(err, unix.ENOEXEC):
-		problem = "neither a program for this machine nor a script with a #! line"
-	}
-	return &CommandError{Command: path, Problem: problem}
-}
-
-// dirError says why no process can start in dir; nil when one can.
-func dirError(dir string) error {
-	st, err := os.Stat(dir)
-	switch {
-	case err != nil:
-		return fmt.Errorf("working directory: %w", err)
-	case !st.IsDir():
-		return fmt.Errorf("working directory: %s is not a directory", dir)
-	case unix.Access(dir, unix.X_OK) != nil:
-		return fmt.Errorf("working directory: %s may not be entered (chmod +x?)", dir)
-	}
-	return nil
 }
 
 // signalName is "SIGTERM", or "signal 40" for one without a name.

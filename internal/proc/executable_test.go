@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"golang.org/x/sys/unix"
+
 	"clusterd/internal/config"
 )
 
@@ -118,4 +120,17 @@ func TestPreflightStartsNothing(t *testing.T) {
 		default:
 		}
 	})
+}
+
+// Only what is wrong with a command itself is its mistake; the rest may pass.
+func TestExecErrorsThatPass(t *testing.T) {
+	for _, errno := range []unix.Errno{unix.ETXTBSY, unix.EAGAIN, unix.ENOMEM, unix.EMFILE, unix.EIO} {
+		err := execError("/bin/sh", "/", errno)
+		if want := "execute /bin/sh: " + errno.Error(); err.Error() != want || !errors.Is(err, errno) {
+			t.Errorf("%v, want %s", err, want)
+		}
+		if _, mistake := errors.AsType[*CommandError](err); mistake {
+			t.Errorf("%v counts as a mistake", err)
+		}
+	}
 }
