@@ -149,7 +149,7 @@ func TestStatusTable(t *testing.T) {
 	table := w.must("status")
 	for _, re := range []string{
 		fmt.Sprintf(`(?m)^e2e  pid %d  up \d+m?\d*s  3/3 ready$`, d.pid()),
-		`(?m)^NAME +STATE +PORT +PID +UPTIME +RESTARTS +CPU +MEMORY +REQUESTS +REQ/S`,
+		`(?m)^NAME +STATE +PORT +PID +UPTIME +RESTARTS +CPU% +MEMORY +REQUESTS +REQ/S`,
 		fmt.Sprintf(`(?m)^web +ready 2/2 +%d +0 `, port),
 		`(?m)^  web/1 +ready +\d+ +\d+m?\d*s +0 +`,
 		`(?m)^  job/0 +ready +\d+ `,

@@ -19,13 +19,14 @@ const module = "clusterd"
 // below the module. Imports point inward: what serves and counts knows nothing
 // of what supervises, and that knows nothing of what shows it.
 var rules = map[string][]string{
-	"cmd/clusterd":       {"internal/tui", "internal/control", "internal/proc", "internal/config"},
-	"internal/tui":       {"internal/proc", "internal/tui/quiet"},
+	"cmd/clusterd":       {"internal/tui", "internal/control", "internal/proc", "internal/config", "internal/figure"},
+	"internal/tui":       {"internal/proc", "internal/figure", "internal/tui/quiet"},
 	"internal/tui/quiet": nil,
 	"internal/control":   {"internal/proc"},
 	"internal/proc":      {"internal/port", "internal/relay", "internal/traffic", "internal/config"},
 	"internal/relay":     {"internal/traffic"},
 	"internal/port":      nil,
+	"internal/figure":    nil,
 	"internal/traffic":   nil,
 	"internal/config":    nil,
 }

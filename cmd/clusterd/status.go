@@ -8,11 +8,11 @@ import (
 	"strconv"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"clusterd/internal/control"
+	"clusterd/internal/figure"
 	"clusterd/internal/proc"
 )
 
@@ -45,66 +45,26 @@ func statusCommand(o *options) *cobra.Command {
 	return cmd
 }
 
-// narrow leaves in s only what the targets name.
-func narrow(s *proc.Snapshot, targets []string) error {
-	if len(targets) == 0 {
-		return nil
-	}
-	wanted := map[string]bool{}
-	for _, t := range targets {
-		wanted[t] = true
-	}
-	found := map[string]bool{}
-	var apps []proc.AppSnapshot
-	for _, a := range s.Apps {
-		if wanted[a.Name] {
-			found[a.Name] = true
-			for _, in := range a.Instances {
-				found[in.ID] = true
-			}
-			apps = append(apps, a)
-			continue
-		}
-		var instances []proc.InstanceSnapshot
-		for _, in := range a.Instances {
-			if wanted[in.ID] {
-				found[in.ID] = true
-				instances = append(instances, in)
-			}
-		}
-		if instances != nil {
-			a.Instances = instances
-			apps = append(apps, a)
-		}
-	}
-	for _, t := range targets {
-		if !found[t] {
-			return fmt.Errorf("no app or instance %q in the cluster", t)
-		}
-	}
-	s.Apps = apps
-	return nil
-}
-
 func printStatus(w io.Writer, s *proc.Snapshot, verbose bool) error {
 	ready, wanted := 0, 0
 	for _, a := range s.Apps {
 		ready += a.Ready
 		wanted += a.InstancesWanted
 	}
-	fmt.Fprintf(w, "%s  pid %d  up %s  %d/%d ready\n\n", s.Name, s.PID, uptime(&s.Uptime), ready, wanted)
+	fmt.Fprintf(w, "%s  pid %d  up %s  %d/%d ready\n\n", s.Name, s.PID, figure.Span(s.Uptime), ready, wanted)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "NAME\tSTATE\tPORT\tPID\tUPTIME\tRESTARTS\tCPU\tMEMORY\tREQUESTS\tREQ/S\tCOUNT\tREASON")
+	fmt.Fprintln(t, "NAME\tSTATE\tPORT\tPID\tUPTIME\tRESTARTS\tCPU%\tMEMORY\tREQUESTS\tREQ/S\tCOUNT\tREASON")
 	for _, a := range s.Apps {
-		restarts := 0
+		restarts, exact := 0, true
 		for _, in := range a.Instances {
 			restarts += in.Restarts
+			exact = exact && in.RequestsExact
 		}
 		row(t, a.Name, fmt.Sprintf("%s %d/%d", a.State, a.Ready, a.InstancesWanted), integer(a.Port), "", "",
-			strconv.Itoa(restarts), "", "", total(a.RequestsTotal, true), perSecond(a.RequestsPerS), or(a.Count, "-"), "")
+			strconv.Itoa(restarts), "", "", total(a.RequestsTotal, exact), figure.Rate(a.RequestsPerS), or(a.Count, figure.Unknown), "")
 		for _, in := range a.Instances {
-			row(t, "  "+in.ID, string(in.State), "", integer(in.PID), uptime(in.Uptime), strconv.Itoa(in.Restarts),
-				percent(in.CPUPercent), size(in.RSSBytes), total(in.RequestsTotal, in.RequestsExact), perSecond(in.RequestsPerS), "", in.Reason)
+			row(t, "  "+in.ID, string(in.State), "", integer(in.PID), figure.SpanOf(in.Uptime), strconv.Itoa(in.Restarts),
+				figure.Percent(in.CPUPercent), figure.Size(in.RSSBytes), total(in.RequestsTotal, in.RequestsExact), figure.Rate(in.RequestsPerS), "", in.Reason)
 		}
 	}
 	if err := t.Flush(); err != nil {
@@ -143,7 +103,7 @@ func or(s, none string) string {
 
 func integer(n *int) string {
 	if n == nil {
-		return "-"
+		return figure.Unknown
 	}
 	return strconv.Itoa(*n)
 }
@@ -152,53 +112,9 @@ func integer(n *int) string {
 func total(n *uint64, exact bool) string {
 	switch {
 	case n == nil:
-		return "-"
+		return figure.Unknown
 	case !exact:
 		return "≥" + strconv.FormatUint(*n, 10)
 	}
 	return strconv.FormatUint(*n, 10)
-}
-
-func perSecond(f *float64) string {
-	if f == nil {
-		return "-"
-	}
-	return strconv.FormatFloat(*f, 'f', 1, 64)
-}
-
-func percent(f *float64) string {
-	if f == nil {
-		return "-"
-	}
-	return strconv.FormatFloat(*f, 'f', 1, 64) + "%"
-}
-
-func size(bytes *uint64) string {
-	if bytes == nil {
-		return "-"
-	}
-	units := []string{"B", "KiB", "MiB", "GiB", "TiB"}
-	f, i := float64(*bytes), 0
-	for f >= 1024 && i < len(units)-1 {
-		f /= 1024
-		i++
-	}
-	return strconv.FormatFloat(f, 'f', 1, 64) + units[i]
-}
-
-// uptime is "12s", "4m10s" or "3h20m" or "5d3h".
-func uptime(seconds *float64) string {
-	if seconds == nil {
-		return "-"
-	}
-	d := time.Duration(*seconds) * time.Second
-	switch {
-	case d < time.Minute:
-		return fmt.Sprintf("%ds", int(d.Seconds()))
-	case d < time.Hour:
-		return fmt.Sprintf("%dm%ds", int(d.Minutes()), int(d.Seconds())%60)
-	case d < 24*time.Hour:
-		return fmt.Sprintf("%dh%dm", int(d.Hours()), int(d.Minutes())%60)
-	}
-	return fmt.Sprintf("%dd%dh", int(d.Hours())/24, int(d.Hours())%24)
 }

@@ -8,6 +8,7 @@ import (
 
 	tea "github.com/charmbracelet/bubbletea"
 
+	"clusterd/internal/figure"
 	"clusterd/internal/proc"
 )
 
@@ -164,7 +165,7 @@ func (m *model) progress() string {
 	a := m.acting[0]
 	s := fmt.Sprintf("%s %s%s", words[a.verb].doing, m.theme.line(a.id), m.theme.dots)
 	if took := m.now().Sub(a.since); took >= time.Second {
-		s += " " + span(took.Seconds())
+		s += " " + figure.Span(took.Seconds())
 	}
 	if more := len(m.acting) - 1; more > 0 {
 		s += fmt.Sprintf(" (and %d more)", more)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"clusterd/internal/figure"
 	"clusterd/internal/proc"
 )
 
@@ -73,7 +74,7 @@ func (m *model) appFacts(f *facts, a *proc.AppSnapshot) {
 	if top := peak(a.RequestsHistory); top > 0 {
 		n := min(f.w-detailLabel-1, 60)
 		f.addStyled("req/s", m.theme.sparkline(a.RequestsHistory, n), chart)
-		f.add("", fmt.Sprintf("now %s, at most %s in the last %s", rate(a.RequestsPerS), rate(&top), span(float64(len(a.RequestsHistory)))))
+		f.add("", fmt.Sprintf("now %s, at most %s in the last %s", figure.Rate(a.RequestsPerS), figure.Rate(&top), figure.Span(float64(len(a.RequestsHistory)))))
 	}
 	all := m.tree.shares[a.Name]
 	for i := range a.Instances {
@@ -94,16 +95,16 @@ func (m *model) instanceFacts(f *facts, in *proc.InstanceSnapshot) {
 	f.addStyled("state", string(in.State), stateStyles[in.State])
 	f.add("why", m.theme.line(in.Reason))
 	if in.PID != nil {
-		f.add("process", fmt.Sprintf("pid %d, generation %d, up %s", *in.PID, in.Generation, spanOf(in.Uptime)))
+		f.add("process", fmt.Sprintf("pid %d, generation %d, up %s", *in.PID, in.Generation, figure.SpanOf(in.Uptime)))
 	}
 	if in.LastExit != nil {
-		f.add("last exit", lastExit(in.LastExit, m.snapAt)+", after "+span(in.LastExit.After))
+		f.add("last exit", lastExit(in.LastExit, m.snapAt)+", after "+figure.Span(in.LastExit.After))
 	}
 	if in.ConnectionsOpen != nil {
 		f.add("connections", fmt.Sprintf("%d open, %s ever, %s waiting", *in.ConnectionsOpen, full(in.ConnectionsTotal), full(in.Queue)))
 	}
 	if in.RequestsTotal != nil {
-		f.add("requests", m.theme.bound(in.RequestsExact)+full(in.RequestsTotal)+", now "+rate(in.RequestsPerS)+" per second")
+		f.add("requests", m.theme.bound(in.RequestsExact)+full(in.RequestsTotal)+", now "+figure.Rate(in.RequestsPerS)+" per second")
 	}
 	if s := in.Status; s != nil {
 		f.add("statuses", fmt.Sprintf("2xx %d, 3xx %d, 4xx %d, 5xx %d", s.Success, s.Redirect, s.Client, s.Server))
@@ -112,16 +113,16 @@ func (m *model) instanceFacts(f *facts, in *proc.InstanceSnapshot) {
 		f.add("latency", fmt.Sprintf("half within %.3g ms, 90%% %.3g ms, 99%% %.3g ms", l.P50, l.P90, l.P99))
 	}
 	if in.BytesIn != nil && in.BytesOut != nil {
-		f.add("bytes", size(in.BytesIn)+" in, "+size(in.BytesOut)+" out")
+		f.add("bytes", figure.Size(in.BytesIn)+" in, "+figure.Size(in.BytesOut)+" out")
 	}
 }
 
 // full writes a number with all its digits.
 func full(n *uint64) string {
 	if n == nil {
-		return unknown
+		return figure.Unknown
 	}
-	return grouped(*n)
+	return figure.Grouped(*n)
 }
 
 // bound marks a figure that is a lower bound.

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"clusterd/internal/figure"
 	"clusterd/internal/proc"
 )
 
@@ -30,11 +31,11 @@ func (m *model) renderHeader(w int) string {
 	left := []part{{m.theme.line(m.snap.Name), strong, 9}}
 	if m.lost != nil {
 		age := m.now().Sub(m.snapAt).Seconds()
-		left = append(left, part{"no answer for " + span(age), bad, 8})
+		left = append(left, part{"no answer for " + figure.Span(age), bad, 8})
 	} else if m.snap.Stopping {
 		left = append(left, part{"stopping", warning, 8})
 	}
-	left = append(left, part{"up " + span(m.snap.Uptime), plain, 2})
+	left = append(left, part{"up " + figure.Span(m.snap.Uptime), plain, 2})
 
 	ready, wanted := 0, 0
 	counts := map[proc.State]int{}
@@ -54,7 +55,7 @@ func (m *model) renderHeader(w int) string {
 			total = &sum
 		}
 	}
-	left = append(left, part{plural(len(m.snap.Apps), "app"), plain, 1})
+	left = append(left, part{figure.Plural(len(m.snap.Apps), "app"), plain, 1})
 	health := good
 	if ready < wanted {
 		health = warning
@@ -67,7 +68,7 @@ func (m *model) renderHeader(w int) string {
 			weight = min(weight, 4) - 1
 		}
 	}
-	right := part{rate(total) + " req/s", strong, 6}
+	right := part{figure.Rate(total) + " req/s", strong, 6}
 	return m.flow(left, right, w)
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"clusterd/internal/figure"
 	"clusterd/internal/proc"
 )
 
@@ -227,7 +228,7 @@ func (l *logPane) title(t *theme) string {
 	s := "logs " + t.line(l.target)
 	switch {
 	case l.paused && l.since > 0:
-		s += fmt.Sprintf("  PAUSED +%s", grouped(uint64(l.since)))
+		s += fmt.Sprintf("  PAUSED +%s", figure.Grouped(uint64(l.since)))
 	case l.paused:
 		s += "  PAUSED"
 	default:
@@ -242,7 +243,7 @@ func (l *logPane) title(t *theme) string {
 		s += "  older lines are gone"
 	}
 	if l.dropped > 0 {
-		s += fmt.Sprintf("  %s lines dropped", grouped(l.dropped))
+		s += fmt.Sprintf("  %s lines dropped", figure.Grouped(l.dropped))
 	}
 	return s
 }

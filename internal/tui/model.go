@@ -79,7 +79,7 @@ func (m *model) setSnapshot(s *proc.Snapshot) {
 	m.logs.show(m.tree.selected)
 }
 
-// select_ and its kin keep the log on what the tree has selected.
+// moved keeps the log on what the tree has selected.
 func (m *model) moved() {
 	m.logs.show(m.tree.selected)
 	m.changed()

@@ -6,6 +6,7 @@ import (
 
 	tea "github.com/charmbracelet/bubbletea"
 
+	"clusterd/internal/figure"
 	"clusterd/internal/proc"
 )
 
@@ -22,7 +23,7 @@ type question struct {
 func (m *model) confirm(verb proc.Verb, t target, n int) *question {
 	w := words[verb]
 	yes := strings.ToUpper(w.plain[:1]) + w.plain[1:]
-	detail := plural(n, "instance")
+	detail := figure.Plural(n, "instance")
 	rps := t.app.RequestsPerS
 	if t.instance != nil {
 		detail = string(t.instance.State)
@@ -32,7 +33,7 @@ func (m *model) confirm(verb proc.Verb, t target, n int) *question {
 		rps = t.instance.RequestsPerS
 	}
 	if rps != nil && *rps > 0 {
-		detail += ", " + rate(rps) + " requests per second"
+		detail += ", " + figure.Rate(rps) + " requests per second"
 	}
 	switch verb {
 	case proc.VerbKill:
@@ -57,7 +58,7 @@ func (m *model) confirmShutdown() *question {
 	}
 	return &question{
 		title:  "Stop " + name + " and quit?",
-		detail: plural(apps, "app") + ", " + plural(instances, "instance"),
+		detail: figure.Plural(apps, "app") + ", " + figure.Plural(instances, "instance"),
 		yes:    "Stop",
 		then: func() tea.Cmd {
 			m.outcome = Shutdown

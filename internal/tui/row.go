@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"clusterd/internal/figure"
 	"clusterd/internal/proc"
 )
 
@@ -169,19 +170,19 @@ func (m *model) appCells(p *pen, g grid, a *proc.AppSnapshot) {
 	}
 	v := [columns]string{
 		colState:    fmt.Sprintf("%s %d/%d", m.theme.state(a.State), a.Ready, a.InstancesWanted),
-		colPort:     unknown,
-		colRestarts: few(restarts),
-		colCPU:      percent(cpu),
-		colMemory:   size(memory),
+		colPort:     figure.Unknown,
+		colRestarts: figure.Few(restarts),
+		colCPU:      figure.Percent(cpu),
+		colMemory:   figure.Size(memory),
 		colRequests: m.theme.requests(a.RequestsTotal, exact),
-		colRate:     rate(a.RequestsPerS),
+		colRate:     figure.Rate(a.RequestsPerS),
 		colCount:    m.theme.line(a.Count),
 	}
 	if a.Port != nil {
 		v[colPort] = fmt.Sprintf(":%d", *a.Port)
 	}
 	if a.Count == "" {
-		v[colCount] = unknown
+		v[colCount] = figure.Unknown
 	}
 	p.cells(g, v, [columns]style{colState: stateStyles[a.State], colCount: faint})
 	m.appNote(p, g, a)
@@ -231,7 +232,7 @@ func (m *model) appNote(p *pen, g grid, a *proc.AppSnapshot) {
 		case reason != "":
 			p.put(reasonStyle(a.State), m.theme.cut(reason, g.text))
 		case top > 0:
-			p.put(faint, m.theme.cut("peak "+rate(&top)+"/s", g.text))
+			p.put(faint, m.theme.cut("peak "+figure.Rate(&top)+"/s", g.text))
 		}
 	case reason != "":
 		p.put(reasonStyle(a.State), m.theme.cut(reason, g.note))
@@ -256,19 +257,19 @@ func (m *model) instanceCells(p *pen, g grid, a *proc.AppSnapshot, in *proc.Inst
 	}
 	v := [columns]string{
 		colState:    m.theme.state(in.State) + " " + string(in.State),
-		colUp:       spanOf(in.Uptime),
-		colRestarts: few(in.Restarts),
-		colCPU:      percent(in.CPUPercent),
-		colMemory:   size(in.RSSBytes),
+		colUp:       figure.SpanOf(in.Uptime),
+		colRestarts: figure.Few(in.Restarts),
+		colCPU:      figure.Percent(in.CPUPercent),
+		colMemory:   figure.Size(in.RSSBytes),
 		colRequests: m.theme.requests(in.RequestsTotal, in.RequestsExact),
-		colRate:     rate(in.RequestsPerS),
-		colShare:    unknown,
+		colRate:     figure.Rate(in.RequestsPerS),
+		colShare:    figure.Unknown,
 	}
 	if share >= 0 {
 		v[colShare] = fmt.Sprintf("%d%%", share)
 	}
 	if g.pid {
-		v[colPort] = unknown
+		v[colPort] = figure.Unknown
 		if in.PID != nil {
 			v[colPort] = fmt.Sprint(*in.PID)
 		}
@@ -337,5 +338,5 @@ func lastExit(e *proc.Exit, now time.Time) string {
 	if how == "" {
 		how = fmt.Sprintf("exit %d", e.Code)
 	}
-	return how + ", " + span(now.Sub(e.At).Seconds()) + " ago"
+	return how + ", " + figure.Span(now.Sub(e.At).Seconds()) + " ago"
 }
