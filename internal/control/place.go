@@ -41,7 +41,7 @@ func PlaceOf(path string) (Place, error) {
 
 func runtimeDir() (string, error) {
 	dir := filepath.Join(os.TempDir(), "clusterd-"+strconv.Itoa(os.Getuid()))
-	if xdg := os.Getenv("XDG_RUNTIME_DIR"); xdg != "" {
+	if xdg := os.Getenv("XDG_RUNTIME_DIR"); xdg != "" && !belongsToOther(xdg) {
 		dir = filepath.Join(xdg, "clusterd")
 	}
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
@@ -61,6 +61,13 @@ func runtimeDir() (string, error) {
 		return "", fmt.Errorf("%s is to be the folder of the control socket, but others may enter it; chmod 700 it", dir)
 	}
 	return dir, nil
+}
+
+// belongsToOther tells that a folder is there and another user's, as
+// XDG_RUNTIME_DIR is after su or sudo -E.
+func belongsToOther(dir string) bool {
+	var st unix.Stat_t
+	return unix.Stat(dir, &st) == nil && int(st.Uid) != os.Getuid()
 }
 
 // RunningError says that a cluster runs already.

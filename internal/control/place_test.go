@@ -44,6 +44,24 @@ func TestPlaceWithoutRuntimeDir(t *testing.T) {
 	}
 }
 
+// After su, XDG_RUNTIME_DIR is the folder of somebody who would not like to
+// find other users' files in it.
+func TestRuntimeDirOfAnotherUser(t *testing.T) {
+	if os.Getuid() != 0 {
+		missing(t, "only root can give a folder to somebody else")
+	}
+	xdg, tmp := shortDir(t), shortDir(t)
+	if err := os.Chown(xdg, 65534, 65534); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("XDG_RUNTIME_DIR", xdg)
+	t.Setenv("TMPDIR", tmp)
+	p, err := PlaceOf("/test/cluster.toml")
+	if err != nil || filepath.Dir(folder(p)) != tmp {
+		t.Errorf("the folder is %s (%v), want one in %s", folder(p), err, tmp)
+	}
+}
+
 // A folder that somebody else may have prepared is refused.
 func TestPlaceRefusesFoldersOfOthers(t *testing.T) {
 	for _, x := range []struct {

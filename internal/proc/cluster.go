@@ -244,8 +244,10 @@ func (c *Cluster) closePort(a *app) {
 	})
 }
 
-// over tells whether Run is to return.
+// over tells whether Run is to return. A cluster without a single instance is
+// not done: it waits to be told what to do.
 func (c *Cluster) over(untilDone bool) bool {
+	instances := 0
 	for _, a := range c.apps {
 		for _, inst := range a.instances {
 			if !inst.settled() {
@@ -255,8 +257,9 @@ func (c *Cluster) over(untilDone bool) bool {
 				return false
 			}
 		}
+		instances += len(a.instances)
 	}
-	return c.stopping || untilDone
+	return c.stopping || untilDone && instances > 0
 }
 
 // review does what follows from the new state of things, after each message:
