@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -75,7 +76,14 @@ func TestLogsArriveWhole(t *testing.T) {
 // NextLogs waits for a line that is asked for, past those of others, and
 // neither side goes on waiting when ctx ends or the server closes.
 func TestNextLogsWaits(t *testing.T) {
-	news := make(chan struct{}, 1)
+	var mu sync.Mutex
+	news := make(chan struct{})
+	notify := func() {
+		mu.Lock()
+		defer mu.Unlock()
+		close(news)
+		news = make(chan struct{})
+	}
 	waiting := make(chan uint64, 10)
 	var lines atomic.Pointer[[]proc.Line]
 	lines.Store(&[]proc.Line{})
@@ -83,7 +91,12 @@ func TestNextLogsWaits(t *testing.T) {
 		logs: func(q proc.LogQuery) (proc.LogPage, error) {
 			return proc.LogPage{Next: q.After + 1, Lines: *lines.Load()}, nil
 		},
-		changed: func(after uint64) <-chan struct{} { waiting <- after; return news },
+		changed: func(after uint64) <-chan struct{} {
+			mu.Lock()
+			defer mu.Unlock()
+			waiting <- after
+			return news
+		},
 	}, nil)
 	c := client(t, p)
 	type result struct {
@@ -101,7 +114,7 @@ func TestNextLogsWaits(t *testing.T) {
 	if after := await(t, waiting); after != 8 {
 		t.Errorf("it waits for lines after %d, want after what it has seen, 8", after)
 	}
-	news <- struct{}{} // somebody else's line
+	notify() // somebody else's line
 	if after := await(t, waiting); after != 9 {
 		t.Errorf("then it waits for lines after %d, want 9", after)
 	}
@@ -118,7 +131,7 @@ func TestNextLogsWaits(t *testing.T) {
 	go next(t.Context(), 8)
 	await(t, waiting)
 	lines.Store(&[]proc.Line{{Seq: 9, Text: "hello"}})
-	news <- struct{}{}
+	notify()
 	if r := await(t, ended); r.err != nil || len(r.page.Lines) != 1 {
 		t.Errorf("%+v", r)
 	}
