@@ -90,3 +90,23 @@ func expect(conn net.Conn, want string) error {
 	}
 	return nil
 }
+
+// A head that comes byte by byte has no more time than one that stalls.
+func TestDrippingHead(t *testing.T) {
+	for _, method := range []string{"GET", "PROPFIND"} {
+		r := newRig(t, 1, Options{Limits: Limits{Head: 300 * time.Millisecond}})
+		r.relay.Admit(0, script(t, func(net.Conn) {}))
+		conn := r.dial(0)
+		if _, err := io.WriteString(conn, method+" / HTTP/1.1\r\nHost: a\r\nX: "); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the "+method+" is given up", func() bool {
+			time.Sleep(20 * time.Millisecond) // between two drops
+			_, err := io.WriteString(conn, "x")
+			return err != nil
+		})
+		if method == "GET" && r.counters[0].Totals().ConnsTotal != 0 {
+			t.Error("it reached the instance")
+		}
+	}
+}

@@ -74,6 +74,7 @@ func (p *pair) nextRequests() bool {
 // there will be none: io.EOF that the client has said all; errNotHTTP,
 // errAmbiguous and io.ErrShortBuffer that its bytes cannot be followed.
 func (p *pair) awaitHead() error {
+	var headBy time.Time // once the head has begun
 	for scanned := 0; ; {
 		b := p.in.bytes()
 		end, next, err := scanHead(b, scanned)
@@ -88,12 +89,18 @@ func (p *pair) awaitHead() error {
 			p.readWithin(p.relay.limits.Idle)
 		case !couldBeRequest(b):
 			return errNotHTTP
-		case knownMethod(b):
-			p.readWithin(p.relay.limits.Head)
 		default:
+			now := time.Now()
+			if headBy.IsZero() {
+				headBy = now.Add(p.relay.limits.Head)
+			}
+			by := headBy
 			// Perhaps the beginning of something else, whose client waits for
 			// an answer.
-			p.readWithin(firstByte)
+			if soon := now.Add(firstByte); !knownMethod(b) && soon.Before(by) {
+				by = soon
+			}
+			p.readUntil(by)
 		}
 		err = p.in.fill()
 		p.mu.Lock()
@@ -308,19 +315,24 @@ func (p *pair) linger(err error) {
 // readWithin bounds the next reads from the client; 0 lifts the bound. The
 // deadline may come a tenth early, so that it need not be moved each time.
 func (p *pair) readWithin(d time.Duration) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.last {
-		return // finish has set the deadline
-	}
 	if d == 0 {
-		p.readBy = time.Time{}
-		_ = p.client.SetReadDeadline(p.readBy)
+		p.readUntil(time.Time{})
 		return
 	}
 	by := time.Now().Add(d)
 	if late := by.Sub(p.readBy); late >= 0 && late < d/10 {
 		return
+	}
+	p.readUntil(by)
+}
+
+// readUntil sets when the next reads from the client end at the latest; zero
+// is never.
+func (p *pair) readUntil(by time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.last {
+		return // finish has set the deadline
 	}
 	p.readBy = by
 	_ = p.client.SetReadDeadline(by)
