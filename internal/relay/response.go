@@ -241,6 +241,9 @@ func (p *pair) mayRepeat(l *link) bool {
 	if l.inst.Alive == nil {
 		return false
 	}
+	// Nothing more is sent on the link meanwhile: what the client asks next
+	// waits for what becomes of this request.
+	l.going = true
 	for wait := time.Millisecond; l.inst.Alive(); wait *= 2 {
 		if wait > deathWait {
 			return false
@@ -248,7 +251,7 @@ func (p *pair) mayRepeat(l *link) bool {
 		p.mu.Unlock()
 		time.Sleep(wait)
 		p.mu.Lock()
-		if p.ended {
+		if p.ended || p.opaque || len(p.sent) != 1 || p.sending {
 			return false
 		}
 	}
