@@ -20,9 +20,7 @@ func (r *Relay) accept(s *slot, l net.Listener) {
 				return
 			}
 			// Usually EMFILE or ENFILE: descriptors may come back.
-			if pause == 0 {
-				r.log("cannot accept connections: " + err.Error())
-			}
+			r.rare.log("cannot accept connections", err)
 			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
 			time.Sleep(pause)
 			continue
@@ -42,9 +40,8 @@ func (r *Relay) awaitWork() bool {
 			return false
 		}
 		room := len(r.pairs) < r.limits.Conns
-		if !room && !r.full {
-			r.full = true
-			r.log("all of the relay's connections are in use; more clients wait")
+		if !room {
+			r.rare.log("all of the relay's connections are in use; more clients wait", nil)
 		}
 		if room && r.anyLive() {
 			r.mu.Unlock()
@@ -70,7 +67,7 @@ func (r *Relay) begin(home *slot, conn net.Conn) {
 	p, err := newPair(r, home, conn)
 	if err != nil {
 		conn.Close()
-		r.log("cannot serve a connection: " + err.Error())
+		r.rare.log("cannot serve a connection", err)
 		return
 	}
 	r.mu.Lock()

@@ -15,7 +15,8 @@ type Options struct {
 	// live instance with the fewest connections, and that one breaks ties.
 	Hash   bool
 	Limits Limits
-	// Log, if set, gets a rare sentence for a human. It must not block.
+	// Log, if set, gets a sentence for a human, of each kind one a minute at
+	// most. It must not block.
 	Log func(string)
 }
 
@@ -30,13 +31,12 @@ type Instance struct {
 type Relay struct {
 	hash   bool
 	limits Limits
-	log    func(string)
+	rare   rare
 
 	mu      sync.Mutex
 	slots   map[int]*slot
 	pairs   map[*pair]struct{}
 	changed chan struct{} // closed and replaced when a slot goes live, a pair ends, or the relay closes
-	full    bool          // the limit on connections has been logged
 	closed  bool
 
 	running sync.WaitGroup // acceptors and pairs
@@ -53,18 +53,14 @@ type slot struct {
 
 // New returns a Relay without slots.
 func New(o Options) *Relay {
-	r := &Relay{
+	return &Relay{
 		hash:    o.Hash,
 		limits:  o.Limits.withDefaults(),
-		log:     o.Log,
+		rare:    rare{say: o.Log},
 		slots:   map[int]*slot{},
 		pairs:   map[*pair]struct{}{},
 		changed: make(chan struct{}),
 	}
-	if r.log == nil {
-		r.log = func(string) {}
-	}
-	return r
 }
 
 // AddSlot takes over a listening socket of a slot and counts what the slot's
