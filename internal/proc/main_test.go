@@ -2,6 +2,7 @@ package proc
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -73,6 +74,20 @@ func child(job []string) int {
 	case "leave": // a child behind, with the output
 		spawn("deaf", true)
 		return 3
+	case "listen", "hide": // on $PORT, as soon as nobody else does
+		if job[0] == "hide" { // nobody may look into it without privilege
+			if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+				return 1
+			}
+		}
+		for {
+			l, err := net.Listen("tcp", "127.0.0.1:"+os.Getenv("PORT"))
+			if err == nil {
+				fmt.Println("listening at", l.Addr())
+				break
+			}
+			time.Sleep(2 * time.Millisecond)
+		}
 	case "supervise": // one instance, without ever ending it
 		l, err := newLauncher()
 		if err != nil {

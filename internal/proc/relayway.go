@@ -73,9 +73,7 @@ func (w *relayWay) release(at place) { w.private.Put(at.port) }
 func (w *relayWay) listening(at place) func(context.Context, process, func(string)) (place, error) {
 	return func(ctx context.Context, p process, hint func(string)) (place, error) {
 		var err error
-		at.socket, err = awaitListening(ctx, at.port, p, hint, func() ([]port.Listening, error) {
-			return port.Listeners(at.port)
-		})
+		at.socket, err = awaitListening(ctx, at.port, p, hint, port.Listeners)
 		return at, err
 	}
 }

@@ -2,7 +2,6 @@ package proc
 
 import (
 	"context"
-	"fmt"
 
 	"clusterd/internal/config"
 	"clusterd/internal/port"
@@ -34,13 +33,7 @@ func (w *selfWay) drain(int) func(context.Context) { return func(context.Context
 func (w *selfWay) listening(at place) func(context.Context, process, func(string)) (place, error) {
 	return func(ctx context.Context, p process, hint func(string)) (place, error) {
 		var err error
-		at.socket, err = awaitListening(ctx, at.port, p, hint, func() ([]port.Listening, error) {
-			all, err := port.Listeners(at.port)
-			if err != nil {
-				return nil, fmt.Errorf("find its listening socket: %w", err)
-			}
-			return port.HeldBy(all, p.Members()), nil
-		})
+		at.socket, err = awaitListening(ctx, at.port, p, hint, port.Listeners)
 		return at, err
 	}
 }

@@ -2,9 +2,6 @@ package proc
 
 import (
 	"context"
-	"fmt"
-	"strings"
-	"time"
 
 	"clusterd/internal/config"
 	"clusterd/internal/port"
@@ -28,7 +25,8 @@ type way interface {
 	prepare() (place, error)
 	// listening returns a function that blocks until the process serves at its
 	// place, and returns the place made complete, or ctx's error when that ends
-	// first. It calls hint with a sentence when something seems to be in the way.
+	// first, which is the only one. It calls hint with a sentence when something
+	// seems to be in the way.
 	listening(at place) func(ctx context.Context, p process, hint func(string)) (place, error)
 	// admit gives new connections to the slot's process; alive tells, from any
 	// goroutine, whether it still runs.
@@ -100,56 +98,4 @@ func (noPort) drain(int) func(context.Context) {
 }
 func (noPort) listening(at place) func(context.Context, process, func(string)) (place, error) {
 	return func(context.Context, process, func(string)) (place, error) { return at, nil }
-}
-
-// How often a starting instance is looked at: often at first, since most
-// servers listen within a few milliseconds, then less.
-const (
-	listenPollMin = 2 * time.Millisecond
-	listenPollMax = 50 * time.Millisecond
-	hintAfter     = 2 * time.Second
-)
-
-// awaitListening polls find until it reports sockets and returns the first, or ctx ends. After a
-// while it says through hint what the process listens on instead of port.
-func awaitListening(ctx context.Context, want int, p process, hint func(string), find func() ([]port.Listening, error)) (port.Listening, error) {
-	start := time.Now()
-	said := ""
-	for poll := listenPollMin; ; poll = min(poll*3/2, listenPollMax) {
-		found, err := find()
-		if err != nil {
-			return port.Listening{}, err
-		}
-		if len(found) > 0 {
-			return found[0], nil
-		}
-		if time.Since(start) > hintAfter {
-			if s := elsewhere(want, p); s != said {
-				said = s
-				hint(s)
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return port.Listening{}, ctx.Err()
-		case <-time.After(poll):
-		}
-	}
-}
-
-// elsewhere says what a process that should listen on the port want does
-// instead.
-func elsewhere(want int, p process) string {
-	all, err := port.Listeners(0)
-	if err != nil {
-		return fmt.Sprintf("not listening on $PORT (%d) yet", want)
-	}
-	var at []string
-	for _, l := range port.HeldBy(all, p.Members()) {
-		at = append(at, l.Addr.String())
-	}
-	if len(at) == 0 {
-		return fmt.Sprintf("not listening on $PORT (%d) yet", want)
-	}
-	return fmt.Sprintf("not listening on $PORT (%d) but on %s", want, strings.Join(at, ", "))
 }
