@@ -2,8 +2,10 @@ package proc
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -39,7 +41,7 @@ func (m member) kill() {
 type stat struct {
 	zombie  bool
 	session int
-	ticks   uint64 // user and system time, in clock ticks
+	ticks   uint64 // user and system time, with that of children that were waited for, in clock ticks
 	start   uint64 // clock ticks after boot
 	pages   uint64 // resident
 }
@@ -63,22 +65,33 @@ func readStat(pid int) (stat, error) {
 		// have the process's children until the last of them has ended.
 		zombie:  (f[0] == "Z" || f[0] == "X") && field(20) <= 1,
 		session: int(field(6)),
-		ticks:   field(14) + field(15),
+		ticks:   field(14) + field(15) + field(16) + field(17),
 		start:   field(22),
 		pages:   field(24),
 	}, nil
 }
 
-// children lists the children of a process, zombies included. The kernel may
-// leave out a child while others are exiting (proc_pid_task_children(5)): who
-// needs to know that there is none asks twice.
-func children(pid int) []int {
-	var out []int
-	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", pid))
-	for _, t := range tasks {
-		b, err := os.ReadFile(t + "/children")
-		if err != nil {
-			continue
+// gone tells of an error of /proc that the process has ended, or may not even
+// be looked at, and so is none of clusterd's. After any other error, as when
+// descriptors are short, nobody knows.
+func gone(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH) || errors.Is(err, fs.ErrPermission)
+}
+
+// children lists the children of a process, zombies included; with an error
+// not all of them. The kernel may leave out a child while others are exiting
+// (proc_pid_task_children(5)): who needs to know that there is none asks twice.
+func children(pid int) (out []int, err error) {
+	tasks := fmt.Sprintf("/proc/%d/task", pid)
+	threads, err := os.ReadDir(tasks)
+	if err != nil && !gone(err) {
+		return nil, err
+	}
+	err = nil
+	for _, t := range threads {
+		b, readErr := os.ReadFile(filepath.Join(tasks, t.Name(), "children"))
+		if readErr != nil && !gone(readErr) {
+			err = readErr
 		}
 		for _, f := range bytes.Fields(b) {
 			if n, err := strconv.Atoi(string(f)); err == nil {
@@ -86,54 +99,93 @@ func children(pid int) []int {
 			}
 		}
 	}
-	return out
+	return out, err
+}
+
+// family lists the living ones of some processes and of their descendants; with
+// an error not all of them.
+func family(roots []int) (out []member, err error) {
+	for len(roots) > 0 {
+		pid := roots[0]
+		below, belowErr := children(pid)
+		roots = append(roots[1:], below...)
+		st, statErr := readStat(pid)
+		if statErr == nil && !st.zombie {
+			out = append(out, member{pid, st.start})
+		}
+		if statErr != nil && gone(statErr) {
+			statErr = nil
+		}
+		err = cmp.Or(err, belowErr, statErr)
+	}
+	return out, err
 }
 
 // members lists the living processes of the instance that leaderPID leads:
 // the leader and its descendants, and the orphans of its session or with its
 // mark in their environment, with their descendants. Since clusterd is a
-// subreaper, every descendant is below it, however it forked. unsure tells that
-// there is an orphan of which nobody can say yet whose it is.
-func (l *launcher) members(leaderPID int) (out []member, unsure bool) {
+// subreaper, every descendant is below it, however it forked. With an error
+// there may be more of them; with errUnclear the orphan of which nobody can say
+// yet whose it is.
+func (l *launcher) members(leaderPID int) ([]member, error) {
 	roots := []int{leaderPID}
-	for _, pid := range children(os.Getpid()) {
+	orphans, err := children(os.Getpid())
+	var unclear error
+	for _, pid := range orphans {
 		if l.isLeader(pid) {
 			continue
 		}
-		leader, unknown := l.leaderOf(pid)
-		unsure = unsure || unknown
-		if leader == leaderPID {
+		switch leader, leaderErr := l.leaderOf(pid); {
+		case leaderErr == errUnclear:
+			unclear = leaderErr
+		case leaderErr != nil:
+			err = leaderErr
+		case leader == leaderPID:
 			roots = append(roots, pid)
 		}
 	}
-	return family(roots), unsure
+	out, familyErr := family(roots)
+	return out, cmp.Or(err, familyErr, unclear)
 }
 
 // runVariable is the environment variable that tells which run an orphan
 // descends from when it has left the leader's session (a daemon's double fork).
 const runVariable = "CLUSTERD_RUN="
 
+// errUnclear means that more can be said of an orphan in a moment: a process
+// has no environment while another program replaces it, in execve(2), and while
+// it is ending.
+var errUnclear = errors.New("an orphan has no environment")
+
 // leaderOf says which leader an orphan descends from; 0 when nothing tells.
-// unsure means that more can be said in a moment: a process has no environment
-// while another program replaces it, in execve(2), and while it is ending.
-func (l *launcher) leaderOf(pid int) (leader int, unsure bool) {
+func (l *launcher) leaderOf(pid int) (leader int, err error) {
 	st, err := readStat(pid)
+	if err != nil && !gone(err) {
+		return 0, err
+	}
 	if err != nil || st.zombie {
-		return 0, false
+		return 0, nil
 	}
 	if l.isLeader(st.session) {
-		return st.session, false
+		return st.session, nil
 	}
 	env, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
-	if err != nil {
-		return 0, errors.Is(err, unix.ESRCH)
+	switch {
+	case errors.Is(err, unix.ESRCH):
+		return 0, errUnclear
+	case err != nil && !gone(err):
+		return 0, err
+	case err != nil:
+		return 0, nil
+	case len(env) == 0:
+		return 0, errUnclear
 	}
 	for kv := range bytes.SplitSeq(env, []byte{0}) {
 		if run, ok := bytes.CutPrefix(kv, []byte(runVariable)); ok {
-			return l.leaderOfRun(string(run)), false
+			return l.leaderOfRun(string(run)), nil
 		}
 	}
-	return 0, len(env) == 0
+	return 0, nil
 }
 
 // reapOrphans takes the zombies that the death of their parents made children
@@ -148,7 +200,8 @@ func (l *launcher) reapOrphans() {
 		return
 	}
 	for range died {
-		for _, pid := range children(os.Getpid()) {
+		orphans, _ := children(os.Getpid())
+		for _, pid := range orphans {
 			if st, err := readStat(pid); err != nil || !st.zombie || st.session == own {
 				continue
 			}

@@ -67,11 +67,10 @@ func (c *Cluster) onUsage(m usageMsg) {
 			continue
 		}
 		u := &r.run.inst.usage
-		if u.known && r.ticks >= u.ticks {
-			if passed := r.at.Sub(u.at).Seconds(); passed > 0 {
-				u.cpuPercent = 100 * float64(r.ticks-u.ticks) / clockTick / passed
-				u.cpuKnown = true
-			}
+		if passed := r.at.Sub(u.at).Seconds(); u.known && passed > 0 {
+			// An orphan that has ended takes its time along: then nobody knows.
+			u.cpuKnown = r.ticks >= u.ticks
+			u.cpuPercent = 100 * float64(r.ticks-u.ticks) / clockTick / passed
 		}
 		u.known, u.ticks, u.at = true, r.ticks, r.at
 		u.rssBytes = r.pages * uint64(os.Getpagesize())
@@ -87,7 +86,8 @@ func measure(runs []*run) []usageReading {
 		pids, known := []int{r.process.PID()}, false
 		for len(pids) > 0 {
 			pid := pids[0]
-			pids = append(pids[1:], children(pid)...)
+			below, _ := children(pid)
+			pids = append(pids[1:], below...)
 			if st, err := readStat(pid); err == nil {
 				known = true
 				reading.ticks += st.ticks
