@@ -179,7 +179,7 @@ func TestCheckPrintsThePlanAndStartsNothing(t *testing.T) {
 	port := w.port()
 	w.configure(web(port, 4, `restart = "on-failure"`, `stop_timeout = "3s"`), app("job", "sleep"))
 	plan := w.must("check")
-	for _, want := range []string{"cluster e2e", fmt.Sprintf("%d on every address, listen auto", port), "instances  4", "on-failure", "SIGTERM, SIGKILL after 3s", "none: a worker"} {
+	for _, want := range []string{"cluster e2e", fmt.Sprintf("%d on every address", port), "relay: the relay serves", "instances  4", "on-failure", "SIGTERM, SIGKILL after 3s", "none: a worker"} {
 		if !strings.Contains(plan, want) {
 			t.Errorf("the plan lacks %q:\n%s", want, plan)
 		}

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"clusterd/internal/config"
+	"clusterd/internal/proc"
 )
 
 func checkCommand(o *options) *cobra.Command {
@@ -39,7 +40,10 @@ func printPlan(w io.Writer, cfg *config.Config) error {
 		}
 		item("command", "%s", a.Command)
 		if a.Port != 0 {
-			item("port", "%s, listen %s, count %s, balance %s", address(a), a.Listen, a.Count, a.Balance)
+			plan := proc.PlanOf(a)
+			item("port", "%s, balance %s", address(a), a.Balance)
+			item("listen", "%s: %s", plan.Listen, plan.ListenWhy)
+			item("count", "%s: %s", plan.Count, plan.CountWhy)
 		} else {
 			item("port", "none: a worker")
 		}

@@ -32,7 +32,7 @@ var addressInUse = regexp.MustCompile(`(?i)EADDRINUSE|address already in use|add
 // server that listens on the public port, which clusterd has, and not on $PORT.
 func (c *Cluster) clashHint(inst *instance) string {
 	a := inst.app
-	if a.way.listen != string(config.ListenRelay) {
+	if a.way.Listen != string(config.ListenRelay) {
 		return ""
 	}
 	for _, line := range c.journal.last(inst.id, 20) {

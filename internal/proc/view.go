@@ -47,10 +47,10 @@ func (a *app) snapshot(now time.Time) AppSnapshot {
 		Command:         a.config.Command.String(),
 		State:           StateStopped,
 		InstancesWanted: a.config.Instances,
-		Listen:          a.way.listen,
-		ListenWhy:       a.way.listenWhy,
-		Count:           a.way.count,
-		CountWhy:        a.way.countWhy,
+		Listen:          a.way.Listen,
+		ListenWhy:       a.way.ListenWhy,
+		Count:           a.way.Count,
+		CountWhy:        a.way.CountWhy,
 		Instances:       make([]InstanceSnapshot, 0, len(a.instances)),
 	}
 	if a.config.Port != 0 {
@@ -86,7 +86,7 @@ func (a *app) snapshot(now time.Time) AppSnapshot {
 }
 
 // counts tells whether the app's requests are known.
-func (a *app) counts() bool { return a.way.count == string(config.CountRelay) }
+func (a *app) counts() bool { return a.way.Count == string(config.CountRelay) }
 
 func (i *instance) snapshot(now time.Time) InstanceSnapshot {
 	s := InstanceSnapshot{

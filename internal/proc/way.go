@@ -51,33 +51,20 @@ type place struct {
 // chosen is a way with the names under which it is shown.
 type chosen struct {
 	way
-	listen, listenWhy string
-	count, countWhy   string
+	Plan
 }
 
 // choose picks the way of an app, and says why that one. counters are those of
 // its slots.
 func choose(a config.App, counters []*traffic.Counters, private *port.Private, log func(string)) chosen {
-	if a.Port == 0 {
-		return chosen{way: noPort{}, listenWhy: "a worker: it has no port"}
-	}
-	var c chosen
-	switch a.Listen {
-	case config.ListenSelf:
+	c := chosen{Plan: PlanOf(a)}
+	switch {
+	case a.Port == 0:
+		c.way = noPort{}
+	case a.Listen == config.ListenSelf:
 		c.way = &selfWay{app: a}
-		c.listen, c.listenWhy = string(config.ListenSelf), `listen = "self": the instances set SO_REUSEPORT themselves`
-		c.count = string(config.CountOff)
-		c.countWhy = `the instances accept straight from the kernel; listen = "relay" would count their requests`
 	default:
 		c.way = &relayWay{app: a, counters: counters, private: private, log: log}
-		c.listen, c.listenWhy = string(config.ListenRelay), `listen = "relay"`
-		if a.Listen == config.ListenAuto {
-			c.listenWhy = "the relay serves everything that listens on $PORT, and counts requests exactly"
-		}
-		c.count, c.countWhy = string(config.CountRelay), "the relay follows every request"
-	}
-	if a.Count == config.CountOff {
-		c.count, c.countWhy = string(config.CountOff), `count = "off"`
 	}
 	return c
 }
