@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -175,4 +176,71 @@ func TestInstancesInheritNothing(t *testing.T) {
 	}
 	p.Exited()
 	p.End(context.Background())
+}
+
+// Without a descriptor to look at anything with, clusterd still kills what it
+// can, and takes nobody for gone.
+func TestEndWithoutDescriptors(t *testing.T) {
+	l := realLauncher(t)
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	p := launchChild(t, l, "family", w, self())
+	w.Close()
+	lines := bufio.NewScanner(r)
+	for range 4 { // each member's, but that of the daemon's parent
+		if !lines.Scan() {
+			t.Fatal("the family is incomplete")
+		}
+	}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+
+	allow := withoutFiles(t)
+	defer allow()
+	if _, err := l.strays(); err == nil {
+		t.Error("strays knows that there are none")
+	}
+	p.Kill()
+	exited := make(chan struct{})
+	go func() {
+		p.Exited()
+		close(exited)
+	}()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		p.End(gone)
+	}()
+	select {
+	case <-exited:
+	case <-ended:
+		t.Error("End has let go of a living leader")
+	case <-time.After(patience):
+		t.Error("Kill does nothing")
+	}
+	allow()
+	<-ended
+	if left := marked(); len(left) > 0 {
+		t.Errorf("processes %v are left", left)
+	}
+}
+
+// withoutFiles keeps this process from opening any file until the function that
+// it returns is called.
+func withoutFiles(t *testing.T) (allow func()) {
+	t.Helper()
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	set := func(now uint64) {
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: now, Max: limit.Max}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set(0)
+	return func() { set(limit.Cur) }
 }

@@ -77,13 +77,20 @@ func (p *leader) Members() []int {
 }
 
 func (p *leader) Kill() {
+	left, _ := p.launcher.members(p.pid)
+	p.kill(left)
+}
+
+// kill ends the leader's group, and the members that were found. The former
+// works even when there are no descriptors left to find anybody with.
+func (p *leader) kill(found []member) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.gone {
 		return
 	}
-	members, _ := p.launcher.members(p.pid)
-	for _, m := range members {
+	_ = unix.Kill(-p.pid, unix.SIGKILL) // its number, as in Signal
+	for _, m := range found {
 		m.kill()
 	}
 }
@@ -93,36 +100,35 @@ func (p *leader) Kill() {
 const (
 	endPollMin = time.Millisecond
 	endPollMax = 50 * time.Millisecond
-	// unsureFor is how long an orphan without an environment may turn out to be
+	// unclearFor is how long an orphan without an environment may turn out to be
 	// the instance's. One that has really been given none costs every end this.
-	unsureFor = 200 * time.Millisecond
+	unclearFor = 200 * time.Millisecond
 )
 
 func (p *leader) End(ctx context.Context) {
 	poll := endPollMin
-	var unsureSince time.Time
-	for empty := 0; ; {
-		left, unsure := p.launcher.members(p.pid)
-		if len(left) == 0 {
-			if unsureSince.IsZero() {
-				unsureSince = time.Now()
+	var unclearSince time.Time
+	// Nobody left once may be an accident, see children.
+	for empty := 0; empty < 2; {
+		left, err := p.launcher.members(p.pid)
+		if err == errUnclear && len(left) == 0 {
+			if unclearSince.IsZero() {
+				unclearSince = time.Now()
 			}
-			if unsure && time.Since(unsureSince) < unsureFor {
+			if time.Since(unclearSince) < unclearFor {
 				empty = 0
 				time.Sleep(endPollMin)
 				continue
 			}
-			// Once may be an accident, see children.
-			if empty++; empty == 2 {
-				break
-			}
+			err = nil
+		}
+		if err == nil && len(left) == 0 {
+			empty++
 			continue
 		}
 		empty = 0
 		if ctx.Err() != nil {
-			for _, m := range left {
-				m.kill()
-			}
+			p.kill(left)
 			time.Sleep(poll)
 		} else {
 			select {

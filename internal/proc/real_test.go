@@ -40,8 +40,12 @@ func realLauncher(t *testing.T) *launcher {
 	before := openFiles()
 	t.Cleanup(func() {
 		eventually(t, "all processes to be gone", func() any { return marked() }, func() bool { return len(marked()) == 0 })
-		eventually(t, "all children to be reaped", func() any { return children(os.Getpid()) },
-			func() bool { return len(children(os.Getpid())) == 0 })
+		var left []int
+		eventually(t, "all children to be reaped", func() any { return left }, func() bool {
+			var err error
+			left, err = children(os.Getpid())
+			return err == nil && len(left) == 0
+		})
 		eventually(t, "all files to be closed", func() any { return openFiles() },
 			func() bool { return len(openFiles()) <= len(before) })
 	})

@@ -1,6 +1,7 @@
 package proc
 
 import (
+	"cmp"
 	"os"
 	"time"
 
@@ -18,8 +19,8 @@ const sweepFor = 5 * time.Second
 func (l *launcher) sweep() []int {
 	deadline := time.Now().Add(sweepFor)
 	for empty := 0; ; time.Sleep(endPollMin) {
-		left := l.strays()
-		if len(left) == 0 {
+		left, err := l.strays()
+		if len(left) == 0 && err == nil {
 			// Once may be an accident, see children.
 			if empty++; empty == 2 {
 				return nil
@@ -42,29 +43,24 @@ func (l *launcher) sweep() []int {
 
 // strays lists the living children of clusterd that lead no instance, and
 // their descendants. A child in clusterd's own session is no instance's: it was
-// there before clusterd was, and is somebody else's business.
-func (l *launcher) strays() []member {
+// there before clusterd was, and is somebody else's business. With an error
+// there may be more.
+func (l *launcher) strays() ([]member, error) {
 	own, err := unix.Getsid(0)
 	if err != nil {
-		return nil
+		return nil, os.NewSyscallError("getsid", err)
 	}
 	var roots []int
-	for _, pid := range children(os.Getpid()) {
-		if st, err := readStat(pid); err == nil && st.session != own && !l.isLeader(pid) {
+	orphans, err := children(os.Getpid())
+	for _, pid := range orphans {
+		st, statErr := readStat(pid)
+		switch {
+		case statErr == nil && st.session != own && !l.isLeader(pid):
 			roots = append(roots, pid)
+		case statErr != nil && !gone(statErr):
+			err = statErr
 		}
 	}
-	return family(roots)
-}
-
-// family lists the living ones of some processes and of their descendants.
-func family(roots []int) (out []member) {
-	for len(roots) > 0 {
-		pid := roots[0]
-		roots = append(roots[1:], children(pid)...)
-		if st, err := readStat(pid); err == nil && !st.zombie {
-			out = append(out, member{pid, st.start})
-		}
-	}
-	return out
+	out, familyErr := family(roots)
+	return out, cmp.Or(err, familyErr)
 }
