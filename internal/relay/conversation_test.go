@@ -83,7 +83,8 @@ var conversations = []conversation{
 	{"unasked answer", []turn{c("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), s("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
 		s("HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n"), s(""), c("")}, 1, true},
 	{"answer that is no HTTP", []turn{c("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), s("what?"), s("\n"), s(""), c("")}, 0, true},
-	{"request cut off", []turn{c("GET / HT"), c(""), s("HTTP/1.1 400 Bad\r\nContent-Length: 0\r\n\r\n"), s("")}, 0, true},
+	{"words cut off", []turn{c("query"), c(""), s("answer"), s("")}, 0, true},
+	{"empty line and end", []turn{c("\r\n"), c(""), s("answer"), s("")}, 0, true},
 }
 
 // Both sides hear through the relay exactly what the other has said, ends

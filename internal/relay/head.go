@@ -84,6 +84,13 @@ func knownMethod(b []byte) bool {
 	return false
 }
 
+// surelyRequest tells of a b that could be an HTTP/1.x request whether it can
+// hardly be anything else: its request line is whole, or its method known.
+func surelyRequest(b []byte) bool {
+	b = b[emptyLines(b):]
+	return len(b) > 0 && (knownMethod(b) || bytes.Contains(b, []byte("\r\n")))
+}
+
 // couldBeResponse tells whether b, the beginning of what an instance sent, may
 // still become an HTTP/1.x status line.
 func couldBeResponse(b []byte) bool {

@@ -1,6 +1,9 @@
 package relay
 
-import "time"
+import (
+	"syscall"
+	"time"
+)
 
 // Limits bound what clients can make the relay hold. A zero value stands for
 // the default.
@@ -19,7 +22,11 @@ type Limits struct {
 	// Default 30 s.
 	Hold time.Duration
 	// Conns is how many client connections are open at once; further ones
-	// wait in the kernel's accept queue. Default 10,000.
+	// wait in the kernel's accept queue. Each takes two descriptors, one for
+	// the client and one for the instance. Default 10,000, or as many as the
+	// process's limit on descriptors (RLIMIT_NOFILE) has room for if that is
+	// less. Each relay has a limit of its own, so several of them can together
+	// run out of descriptors; then clients get 503, or wait to be accepted.
 	Conns int
 }
 
@@ -34,12 +41,33 @@ func (l Limits) withDefaults() Limits {
 	def(&l.Stall, 2*time.Minute)
 	def(&l.Hold, 30*time.Second)
 	if l.Conns == 0 {
-		l.Conns = 10_000
+		l.Conns = defaultConns()
 	}
 	return l
 }
 
+func defaultConns() int {
+	var files syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil {
+		return maxConns
+	}
+	return connsWithin(files.Cur)
+}
+
+// connsWithin is how many connections, of two descriptors each, a process that
+// may have so many descriptors has room for, with some for all else.
+func connsWithin(files uint64) int {
+	const others = 128
+	if files >= others+2*maxConns {
+		return maxConns
+	}
+	return max(minConns, (int(files)-others)/2)
+}
+
 const (
+	// maxConns and minConns bound the default of Limits.Conns.
+	maxConns = 10_000
+	minConns = 16
 	// maxHead bounds a message's head; a longer one cannot be followed.
 	maxHead = 64 << 10
 	// maxPipelined is how many requests of one connection may wait for their

@@ -122,6 +122,10 @@ var errEnded = errors.New("the connection is closed")
 // errNobody is that no instance was live for as long as a client is held.
 var errNobody = errors.New("no instance is live")
 
+// errScarce is that the process or the machine has no descriptor left, which is
+// no instance's fault.
+var errScarce = errors.New("no descriptor is left")
+
 // connect opens a link to a live instance, waiting for one if need be. It is
 // called without p.mu, by one goroutine at a time, while there is no link.
 func (p *pair) connect() (*link, error) {
@@ -134,6 +138,11 @@ func (p *pair) connect() (*link, error) {
 			l, err := p.dial(s, inst)
 			if err == nil {
 				return l, nil
+			}
+			if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
+				// The client's own descriptor is of better use to another one.
+				r.rare.log("cannot connect to an instance", err)
+				return nil, errScarce
 			}
 			tried[s] = true
 			continue
@@ -181,7 +190,7 @@ func (p *pair) dial(s *slot, inst *Instance) (*link, error) {
 	}
 	s.links[l] = struct{}{}
 	r.mu.Unlock()
-	conn, err := dial(inst)
+	conn, err := r.dial(inst)
 	if err == nil {
 		l.conn = conn
 		l.out, err = newSource(conn)

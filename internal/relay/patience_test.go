@@ -110,3 +110,44 @@ func TestDrippingHead(t *testing.T) {
 		}
 	}
 }
+
+// A client that leaves in the middle of a head, as a port scan does, reaches no
+// instance, and leaves the counts exact.
+func TestCutOffHead(t *testing.T) {
+	for _, begun := range []string{"G", "GET / HT", "GET / HTTP/1.1\r\nHost: a\r\n", "\r\nGET / HT", "PROPFIND / HTTP/1.1\r\nHo"} {
+		r := newRig(t, 1, Options{})
+		r.relay.Admit(0, serve(t, nil).instance())
+		conn := r.dial(0)
+		if _, err := io.WriteString(conn, begun); err != nil {
+			t.Fatal(err)
+		}
+		closeWrite(conn)
+		if b, err := io.ReadAll(conn); len(b) != 0 || err != nil {
+			t.Errorf("%q and an end is answered with %q, %v", begun, b, err)
+		}
+		if got := r.counters[0].Totals(); got.Unparsed != 0 || got.ConnsTotal != 0 {
+			t.Errorf("%q and an end: %+v, want nothing", begun, got)
+		}
+	}
+}
+
+// What was asked before is answered all the same.
+func TestCutOffBehindARequest(t *testing.T) {
+	r := newRig(t, 1, Options{})
+	r.relay.Admit(0, serve(t, nil).instance())
+	conn := r.dial(0)
+	if _, err := io.WriteString(conn, "GET /a HTTP/1.1\r\nHost: a\r\n\r\nGET / HT"); err != nil {
+		t.Fatal(err)
+	}
+	closeWrite(conn)
+	br := bufio.NewReader(conn)
+	if _, body := readResponse(t, br, "GET"); body != "GET /a 0\n" {
+		t.Errorf("answered %q", body)
+	}
+	if _, err := br.ReadByte(); err != io.EOF {
+		t.Errorf("the connection ends with %v", err)
+	}
+	if got := r.counters[0].Totals(); got.Unparsed != 0 || got.Requests != 1 {
+		t.Errorf("%+v, want one request, and all parsed", got)
+	}
+}

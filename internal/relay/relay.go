@@ -32,6 +32,7 @@ type Relay struct {
 	hash   bool
 	limits Limits
 	rare   rare
+	dial   func(*Instance) (instanceConn, error)
 
 	mu      sync.Mutex
 	slots   map[int]*slot
@@ -57,6 +58,7 @@ func New(o Options) *Relay {
 		hash:    o.Hash,
 		limits:  o.Limits.withDefaults(),
 		rare:    rare{say: o.Log},
+		dial:    dial,
 		slots:   map[int]*slot{},
 		pairs:   map[*pair]struct{}{},
 		changed: make(chan struct{}),

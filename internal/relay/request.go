@@ -2,6 +2,7 @@ package relay
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"time"
@@ -50,7 +51,10 @@ func (p *pair) nextRequests() bool {
 	l, err := p.send(&batch, b[:batch.n])
 	switch {
 	case errors.Is(err, errNobody):
-		p.refuse()
+		p.refuse("No instance of this app is running.\n")
+		return false
+	case errors.Is(err, errScarce):
+		p.refuse("Too many connections are open.\n")
 		return false
 	case l == nil: // not sent at all
 		return p.instead()
@@ -71,7 +75,8 @@ func (p *pair) nextRequests() bool {
 }
 
 // awaitHead reads until a whole head is in the buffer. The error tells why
-// there will be none: io.EOF that the client has said all; errNotHTTP,
+// there will be none: io.EOF that the client has said all, perhaps with a last
+// head cut off, which no instance needs to see; errNotHTTP,
 // errAmbiguous and io.ErrShortBuffer that its bytes cannot be followed.
 func (p *pair) awaitHead() error {
 	var headBy time.Time // once the head has begun
@@ -117,8 +122,8 @@ func (p *pair) awaitHead() error {
 			p.readBy = time.Time{} // a slow response is no idle client
 		case errors.Is(err, os.ErrDeadlineExceeded) && !idle && !knownMethod(b):
 			return errNotHTTP
-		case errors.Is(err, io.EOF) && !idle:
-			return errNotHTTP // cut off: the instance shall say what it makes of it
+		case errors.Is(err, io.EOF) && !idle && !surelyRequest(b):
+			return errNotHTTP // perhaps it is whole in another protocol
 		default:
 			return err
 		}
@@ -289,10 +294,10 @@ func (p *pair) instead() bool {
 	return true
 }
 
-// refuse answers for the instances when there has been none for too long.
-func (p *pair) refuse() {
-	const answer = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Type: text/plain; charset=utf-8\r\n" +
-		"Retry-After: 1\r\nContent-Length: 36\r\n\r\nNo instance of this app is running.\n"
+// refuse answers for the instances when no connection to one can be had.
+func (p *pair) refuse(why string) {
+	answer := fmt.Sprintf("HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Type: text/plain; charset=utf-8\r\n"+
+		"Retry-After: 1\r\nContent-Length: %d\r\n\r\n%s", len(why), why)
 	_ = p.client.SetWriteDeadline(time.Now().Add(lingerTime))
 	if _, err := p.client.Write([]byte(answer)); err != nil {
 		return
