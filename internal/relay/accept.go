@@ -6,7 +6,8 @@ import (
 )
 
 // accept takes connections from one of a slot's sockets, while anybody is live
-// to serve them; otherwise they wait in the kernel.
+// to serve them; otherwise they wait in the kernel, for as long as Limits.Hold
+// says.
 func (r *Relay) accept(s *slot, l net.Listener) {
 	defer r.running.Done()
 	pause := time.Duration(0)
@@ -30,8 +31,9 @@ func (r *Relay) accept(s *slot, l net.Listener) {
 	}
 }
 
-// awaitWork blocks until a slot is live and the limit on connections allows
-// another one. It is false once the relay is closed.
+// awaitWork blocks until the limit on connections allows another one, and a slot
+// is live or none has been for so long that clients are to be told. It is false
+// once the relay is closed.
 func (r *Relay) awaitWork() bool {
 	for {
 		r.mu.Lock()
@@ -43,23 +45,20 @@ func (r *Relay) awaitWork() bool {
 		if !room {
 			r.rare.log("all of the relay's connections are in use; more clients wait", nil)
 		}
-		if room && r.anyLive() {
-			r.mu.Unlock()
-			return true
-		}
-		changed := r.changed
+		live, patience, changed := r.anyLive(), r.patience(), r.changed
 		r.mu.Unlock()
-		<-changed
-	}
-}
-
-func (r *Relay) anyLive() bool {
-	for _, s := range r.slots {
-		if s.live != nil {
+		var vain <-chan time.Time // nobody has come
+		switch {
+		case room && (live || patience <= 0):
 			return true
+		case room:
+			vain = time.After(patience)
+		}
+		select {
+		case <-changed:
+		case <-vain:
 		}
 	}
-	return false
 }
 
 // begin serves an accepted connection in goroutines of its own.

@@ -18,8 +18,13 @@ type Limits struct {
 	// Stall is how long a client may neither send the rest of a request nor
 	// take the rest of a response. Default 2 min.
 	Stall time.Duration
-	// Hold is how long a connection waits for an instance when none is live.
-	// Default 30 s.
+	// Hold is how long connections wait for an instance when none is live,
+	// from the moment when the last one has gone: new ones in the kernel's
+	// accept queue, so that none is lost while an app restarts, others when
+	// they need an instance. After that each is accepted and told: a request
+	// is answered with 503, anything else with the end of the connection.
+	// It is also how long a connection waits for live instances that refuse
+	// it. Default 30 s.
 	Hold time.Duration
 	// Conns is how many client connections are open at once; further ones
 	// wait in the kernel's accept queue. Each takes two descriptors, one for

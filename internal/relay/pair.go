@@ -152,7 +152,10 @@ func (p *pair) connect() (*link, error) {
 			return nil, errEnded
 		}
 		if giveUp == nil {
-			t := time.NewTimer(r.limits.Hold)
+			r.mu.Lock()
+			patience := r.patience()
+			r.mu.Unlock()
+			t := time.NewTimer(patience)
 			defer t.Stop()
 			giveUp = t.C
 		}

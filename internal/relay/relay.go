@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"sync"
+	"time"
 
 	"clusterd/internal/traffic"
 )
@@ -37,7 +38,8 @@ type Relay struct {
 	mu      sync.Mutex
 	slots   map[int]*slot
 	pairs   map[*pair]struct{}
-	changed chan struct{} // closed and replaced when a slot goes live, a pair ends, or the relay closes
+	vacant  time.Time     // since when no slot is live; means nothing while one is
+	changed chan struct{} // closed and replaced when a slot goes live or none is left, a pair ends, or the relay closes
 	closed  bool
 
 	running sync.WaitGroup // acceptors and pairs
@@ -61,6 +63,7 @@ func New(o Options) *Relay {
 		dial:    dial,
 		slots:   map[int]*slot{},
 		pairs:   map[*pair]struct{}{},
+		vacant:  time.Now(),
 		changed: make(chan struct{}),
 	}
 }
@@ -95,8 +98,37 @@ func (r *Relay) Withdraw(index int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if s := r.slots[index]; s != nil {
-		s.live = nil
+		r.vacate(s)
 	}
+}
+
+// vacate makes a slot's instance live no more. r.mu is held.
+func (r *Relay) vacate(s *slot) {
+	if s.live == nil {
+		return
+	}
+	s.live = nil
+	if !r.anyLive() {
+		r.vacant = time.Now()
+		r.wake()
+	}
+}
+
+// patience is how much longer a connection waits for an instance. r.mu is held.
+func (r *Relay) patience() time.Duration {
+	if r.anyLive() {
+		return r.limits.Hold
+	}
+	return r.limits.Hold - time.Since(r.vacant)
+}
+
+func (r *Relay) anyLive() bool {
+	for _, s := range r.slots {
+		if s.live != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // Drain gives nothing new to a slot's instance and makes each of its
@@ -109,7 +141,7 @@ func (r *Relay) Drain(ctx context.Context, index int) error {
 	s := r.slots[index]
 	var leaving []*link
 	if s != nil {
-		s.live = nil
+		r.vacate(s)
 		for l := range s.links {
 			leaving = append(leaving, l)
 		}
