@@ -2,13 +2,18 @@ package relay
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -366,6 +371,53 @@ func TestDrainWaitsForRequests(t *testing.T) {
 	readResponse(t, bufio.NewReader(c), "GET")
 	if err := r.relay.Drain(t.Context(), 0); err != nil {
 		t.Error(err)
+	}
+}
+
+// A drain ends when its time is up, also while a client does not take what an
+// instance said last.
+func TestDrainDoesNotWaitForAReader(t *testing.T) {
+	r := newRig(t, 1, Options{})
+	began := make(chan struct{})
+	r.relay.Admit(0, script(t, func(c net.Conn) {
+		if _, err := http.ReadRequest(bufio.NewReader(c)); err != nil {
+			return
+		}
+		// The relay's end of the client's connection holds next to nothing, as
+		// does the client's, so that the rest of a long head does not fit.
+		r.relay.mu.Lock()
+		for p := range r.relay.pairs {
+			_ = p.client.(*net.TCPConn).SetWriteBuffer(1)
+		}
+		r.relay.mu.Unlock()
+		io.WriteString(c, "HTTP/1.1 200 OK\r\nX: "+strings.Repeat("x", 60<<10))
+		close(began)
+	}))
+	small := net.Dialer{Control: func(_, _ string, raw syscall.RawConn) error {
+		return raw.Control(func(fd uintptr) { _ = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 1) })
+	}}
+	c, err := small.Dial("tcp", r.addrs[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	io.WriteString(c, getRequest)
+	<-began
+	eventually(t, "the relay writes the rest of the head", func() bool {
+		all := make([]byte, 1<<20)
+		return bytes.Contains(all[:runtime.Stack(all, true)], []byte(").linkEnded("))
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	drained := make(chan error, 1)
+	go func() { drained <- r.relay.Drain(ctx, 0) }()
+	select {
+	case err = <-drained:
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("drained: %v", err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("the drain waits for the client")
 	}
 }
 

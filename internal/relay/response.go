@@ -42,8 +42,6 @@ func (p *pair) readLink(l *link) *link {
 			n = len(b)
 		}
 		if n > 0 && p.writeClient(l, b[:n]) != nil {
-			// The client does not take it. Whatever else it sends is of no use.
-			p.client.Close()
 			p.drop(l)
 			return nil
 		}
@@ -165,8 +163,10 @@ func (p *pair) writeClient(l *link, b []byte) error {
 	return err
 }
 
-// drop detaches a link whose responses nobody wants.
+// drop ends a client's connection that does not take a response, whatever else
+// it sends, and detaches the link.
 func (p *pair) drop(l *link) {
+	p.client.Close()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.abortSent(l)
@@ -187,8 +187,13 @@ func (p *pair) abortSent(l *link) {
 // detaches it. It returns the link over which the request has been sent again,
 // if that could be done.
 func (p *pair) linkEnded(l *link, r *reply, err error) *link {
-	p.mu.Lock()
 	clean := errors.Is(err, io.EOF)
+	rest := l.out.bytes() // of a head
+	if len(rest) > 0 && p.writeClient(l, rest) != nil {
+		p.drop(l)
+		return nil
+	}
+	p.mu.Lock()
 	switch {
 	case p.ended:
 		p.abortSent(l)
@@ -197,9 +202,8 @@ func (p *pair) linkEnded(l *link, r *reply, err error) *link {
 	case r.inBody && r.body.kind == closeBody && clean:
 		p.endReply(l, r)
 		p.finish()
-	case r.inBody || len(l.out.bytes()) > 0:
+	case r.inBody || len(rest) > 0:
 		// Cut off in the middle of a response.
-		_, _ = p.client.Write(l.out.bytes())
 		p.abortSent(l)
 		if clean {
 			p.finish()
