@@ -38,9 +38,10 @@ type ending struct {
 	readyFor time.Duration // 0: it never was ready
 }
 
-// history is what a slot remembers of its failures between runs.
+// history is what a slot remembers between runs.
 type history struct {
-	streak   int         // failures in a row, none of them after a long time ready
+	streak   int         // ends in a row, none of them after a long time ready
+	exits    int         // those of the streak that were successes
 	failures []time.Time // within the restart window, oldest first
 }
 
@@ -56,9 +57,11 @@ type decision struct {
 // function: jitter in [0,1) is the only chance in it.
 //
 // A run that was ready for long counts as healthy: its end starts a new streak,
-// and the first failure of a streak is answered at once. The following ones
-// wait, twice as long each time. More than maxRestarts failures within window
-// are a crash loop, and the end.
+// and the first end of a streak is answered at once. The following ones wait,
+// twice as long each time. More than maxRestarts failures within window are a
+// crash loop, and the end. An exit with one of the successCodes is no failure,
+// but part of the streak, so that a program that only ever succeeds at once does
+// not keep a core busy.
 func decide(p policy, h history, e ending, jitter float64) (decision, history) {
 	what, brief := fmt.Sprintf("%s after %s", e.status, round(e.ran)), short(e.status)
 	success := e.status.signal == 0 && slices.Contains(p.successCodes, e.status.code)
@@ -79,12 +82,19 @@ func decide(p policy, h history, e ending, jitter float64) (decision, history) {
 	}
 
 	if e.readyFor >= p.reset {
-		h.streak = 0
+		h.streak, h.exits = 0, 0
 	}
 	h.streak++
 	since := e.at.Add(-p.window)
 	h.failures = slices.DeleteFunc(slices.Clone(h.failures), func(t time.Time) bool { return t.Before(since) })
-	h.failures = append(h.failures, e.at)
+	var nth string
+	if success {
+		h.exits++
+		nth = ordinal(h.exits) + " exit"
+	} else {
+		h.failures = append(h.failures, e.at)
+		nth = ordinal(h.streak-h.exits) + " failure"
+	}
 
 	if n := len(h.failures); p.maxRestarts > 0 && n > p.maxRestarts {
 		span := round(e.at.Sub(h.failures[0]))
@@ -103,15 +113,15 @@ func decide(p policy, h history, e ending, jitter float64) (decision, history) {
 	if delay == 0 {
 		d.event = what + "; restarting at once"
 	} else {
-		d.event = fmt.Sprintf("%s; restarting in %s (%s failure)", what, round(delay), ordinal(h.streak))
+		d.event = fmt.Sprintf("%s; restarting in %s (%s)", what, round(delay), nth)
 	}
 	return d, h
 }
 
-// backoff grows from min to max, twice as long at each failure.
+// backoff grows from min to max, twice as long at each end.
 type backoff struct{ min, max time.Duration }
 
-// delay is what to wait after the nth failure in a row, n from 1: half of it is
+// delay is what to wait after the nth end in a row, n from 1: half of it is
 // fixed, half is spread by jitter in [0,1), so that instances that failed
 // together do not come back together.
 func (b backoff) delay(n int, jitter float64) time.Duration {

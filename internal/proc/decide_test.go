@@ -1,6 +1,7 @@
 package proc
 
 import (
+	"errors"
 	"syscall"
 	"testing"
 	"time"
@@ -104,7 +105,33 @@ func TestDecide(t *testing.T) {
 			policy: always,
 			ending: ending{status: code(0), ran: time.Minute, readyFor: time.Minute},
 			want:   decision{next: StateBackoff, reason: "exit 0", event: "exited with code 0 after 1m0s; restarting at once"},
-			after:  history{streak: 1, failures: ago(0)},
+			after:  history{streak: 1, exits: 1},
+		},
+		{
+			name:    "success never counts as a failure, but waits",
+			policy:  always,
+			history: history{streak: 5, exits: 2, failures: ago(3*time.Second, 2*time.Second, time.Second)},
+			ending:  ending{status: code(3), ran: time.Second, readyFor: time.Second},
+			want: decision{next: StateBackoff, delay: 1600 * time.Millisecond, reason: "exit 3",
+				event: "exited with code 3 after 1s; restarting in 1.6s (3rd exit)"},
+			after: history{streak: 6, exits: 3, failures: ago(3*time.Second, 2*time.Second, time.Second)},
+		},
+		{
+			name:    "nor is it part of the count of failures",
+			policy:  always,
+			history: history{streak: 5, exits: 4, failures: ago(time.Second)},
+			ending:  ending{status: code(1), ran: time.Second, readyFor: time.Second},
+			want: decision{next: StateBackoff, delay: 1600 * time.Millisecond, reason: "exit 1",
+				event: "exited with code 1 after 1s; restarting in 1.6s (2nd failure)"},
+			after: history{streak: 6, exits: 4, failures: ago(time.Second, 0)},
+		},
+		{
+			name:   "what could not be launched is a failure, whatever the codes",
+			policy: always,
+			ending: ending{launch: errors.New("no memory")},
+			want: decision{next: StateBackoff, delay: 50 * time.Millisecond, reason: "cannot start: no memory",
+				event: "cannot start: no memory; restarting in 50ms (1st failure)"},
+			after: history{streak: 1, failures: ago(0)},
 		},
 		{
 			name:   "on-failure is done after success",

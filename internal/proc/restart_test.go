@@ -199,6 +199,20 @@ func TestMaxRestartsZeroNeverGivesUp(t *testing.T) {
 	})
 }
 
+// Nor does an app that only ever succeeds, which is paced all the same.
+func TestSuccessInALoop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := runFake(t, false, func(_ int, p *fakeProcess) error { p.exitAfter(time.Millisecond, 0); return nil }, worker("a", 1))
+		f.after(time.Hour)
+		if i := f.instance("a/0"); i.State == StateFailed || i.Restarts < 120 || i.Restarts > 200 {
+			t.Errorf("after an hour: %s after %d restarts, want one every 22.5s", i.State, i.Restarts)
+		}
+		if got, want := f.events()[5], "2ms a/0 exited with code 0 after 1ms; restarting in 150ms (2nd exit)"; got != want {
+			t.Errorf("event %q, want %q", got, want)
+		}
+	})
+}
+
 // Failures that are far apart never add up to a crash loop.
 func TestOldFailuresAreForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
