@@ -224,7 +224,7 @@ func TestStartWithoutThePort(t *testing.T) {
 		a, b := worker("a", 1), worker("b", 1)
 		a.Autostart, b.Restart = false, config.RestartNever
 		f := newFake(t, nil, a, b)
-		f.apps[0].way.way = closedDoor{}
+		f.apps[0].way.way = closedDoor{tries: new(int)}
 		f.run(true)
 		f.is("a/0", StateStopped, "")
 		f.after(time.Second)
@@ -239,10 +239,38 @@ func TestStartWithoutThePort(t *testing.T) {
 	})
 }
 
-// closedDoor is a way that cannot be opened.
-type closedDoor struct{ noPort }
+// One look at a taken port is enough for all instances of an app, and the next
+// start looks again.
+func TestTakenPortIsTriedOncePerStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := worker("a", 5), worker("b", 1)
+		a.Autostart = false
+		f := newFake(t, nil, a, b)
+		tries := 0
+		f.apps[0].way.way = closedDoor{tries: &tries}
+		f.run(false)
+		for n := range 2 {
+			err := f.do(VerbStart, "a")
+			if want := "a/4 is failed: cannot start: no entry"; err == nil || strings.Count(err.Error(), "\n") != 4 || !strings.HasSuffix(err.Error(), want) {
+				t.Errorf("start says %v, want all up to %s", err, want)
+			}
+			if tries != n+1 {
+				t.Errorf("%d tries for %d starts", tries, n+1)
+			}
+		}
+	})
+}
 
-func (closedDoor) open() error { return errors.New("no entry") }
+// closedDoor is a way that cannot be opened.
+type closedDoor struct {
+	noPort
+	tries *int
+}
+
+func (d closedDoor) open() error {
+	*d.tries++
+	return errors.New("no entry")
+}
 
 // Whoever holds a snapshot may keep it.
 func TestSnapshotsAreImmutable(t *testing.T) {

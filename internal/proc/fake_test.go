@@ -41,6 +41,8 @@ type fakeProcess struct {
 	over   chan struct{}
 	status exitStatus
 
+	leftover <-chan struct{} // not nil: what it leaves behind is there until it is closed
+
 	mu      sync.Mutex
 	signals []syscall.Signal
 	kills   int
@@ -152,6 +154,9 @@ func (p *fakeProcess) Kill() {
 func (p *fakeProcess) End(ctx context.Context) {
 	if p.lasts {
 		<-ctx.Done()
+	}
+	if p.leftover != nil {
+		<-p.leftover
 	}
 	p.os.let(p)
 }

@@ -14,6 +14,7 @@ type app struct {
 	policy    policy
 	way       chosen
 	open      bool // the public address is held
+	refused   bool // it could not be had, and it is being found out who has it
 	instances []*instance
 	meter     traffic.Meter
 }
@@ -37,8 +38,8 @@ type instance struct {
 
 	retry   *time.Timer // not nil in StateBackoff
 	retryAt time.Time
-	// again asks for a new start as soon as the run has ended; only while the
-	// run is stopping.
+	// again asks for a new start as soon as nothing of the run is left; only
+	// while it is stopping, or has exited.
 	again bool
 
 	counters *traffic.Counters

@@ -27,13 +27,17 @@ const (
 func (c *Cluster) start(inst *instance) {
 	c.cancelRetry(inst)
 	a := inst.app
-	if !a.open {
+	if !a.open && !a.refused {
 		if err := a.way.open(); err != nil {
-			c.set(inst, StateStarting, "")
+			a.refused = true
 			go func() { c.post(openFailedMsg{a, port.FindHolders(err)}) }()
-			return
+		} else {
+			a.open = true
 		}
-		a.open = true
+	}
+	if a.refused {
+		c.set(inst, StateStarting, "") // onOpenFailed goes on from here
+		return
 	}
 	at, err := a.way.prepare()
 	inst.generation++
@@ -315,6 +319,7 @@ func (c *Cluster) onRetry(m retryMsg) {
 }
 
 func (c *Cluster) onOpenFailed(m openFailedMsg) {
+	m.app.refused = false
 	for _, inst := range m.app.instances {
 		if inst.run == nil && inst.state == StateStarting {
 			c.fail(inst, "cannot start: "+m.err.Error())

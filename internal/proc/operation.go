@@ -52,7 +52,7 @@ func (c *Cluster) begin(v Verb, inst *instance) error {
 		switch {
 		case inst.run == nil && inst.state != StateStarting:
 			c.start(inst)
-		case inst.run != nil && inst.run.stopping:
+		case inst.run != nil && (inst.run.stopping || inst.run.exited):
 			inst.again = true
 		}
 	case VerbStop:
@@ -107,7 +107,7 @@ func (op *operation) verdict(p pending) (done bool, err error) {
 	case VerbKill:
 		return inst.run != p.run, nil
 	}
-	if inst.run != nil && inst.run == p.run && inst.run.stopping {
+	if inst.run != nil && inst.run == p.run && (inst.run.stopping || inst.run.exited) {
 		return false, nil // the generation to be replaced
 	}
 	switch inst.state {

@@ -58,8 +58,8 @@ type process interface {
 
 // launcher starts processes. Its one thread lives as long as the process does:
 // the kernel ties a parent-death signal to the thread that forked (prctl(2),
-// PR_SET_PDEATHSIG), so that a clusterd killed by SIGKILL takes its instances
-// along.
+// PR_SET_PDEATHSIG). Of a clusterd killed by SIGKILL, the leaders of its
+// instances die with it; their descendants do not, unless they see to that.
 type launcher struct {
 	requests chan launch
 

@@ -189,6 +189,34 @@ func TestCrashTakesAlongWhatIsLeft(t *testing.T) {
 	})
 }
 
+// A start of what has crashed, and is not quite gone, is a start.
+func TestStartWhileACrashIsCleanedUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gone := make(chan struct{})
+		f := runFake(t, false, func(n int, p *fakeProcess) error {
+			if n == 1 {
+				p.leftover = gone
+				p.exitAfter(time.Second, 1)
+			}
+			return nil
+		}, worker("a", 1))
+		f.after(time.Second)
+		f.is("a/0", StateStopping, "exit 1, ending what it left behind")
+		first, second := f.begins(VerbStart, "a"), f.begins(VerbStart, "a")
+		close(gone)
+		synctest.Wait()
+		for _, started := range []<-chan error{first, second} {
+			if err := <-started; err != nil {
+				t.Errorf("start: %v", err)
+			}
+		}
+		f.is("a/0", StateReady, "")
+		if i := f.instance("a/0"); i.Restarts != 0 || i.Generation != 2 {
+			t.Errorf("after the start: %+v", i)
+		}
+	})
+}
+
 func TestGracefulStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := worker("a", 3), worker("b", 1)
