@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -226,6 +227,60 @@ func TestEndWithoutDescriptors(t *testing.T) {
 	if left := marked(); len(left) > 0 {
 		t.Errorf("processes %v are left", left)
 	}
+}
+
+// A program that takes for ever to be loaded keeps nobody from being ended, nor
+// from hearing that there is no such program.
+func TestHungLaunchIsNobodyElsesProblem(t *testing.T) {
+	l := realLauncher(t)
+	p := launchChild(t, l, "leave", discard(t), self())
+	p.Exited()
+	now, cancel := context.WithCancel(t.Context())
+	cancel()
+
+	syscall.ForkLock.Lock() // which StartProcess needs
+	var unlock sync.Once
+	defer unlock.Do(syscall.ForkLock.Unlock)
+	s := spec{args: []string{"/bin/sh", "-c", "exit 5"}, dir: "/", stdout: discard(t), stderr: discard(t), run: runName()}
+	hung := make(chan process, 1)
+	go func() {
+		q, err := l.start(s)
+		if err != nil {
+			t.Error(err)
+		}
+		hung <- q
+	}()
+	eventually(t, "the launch", func() any { return "not under way" }, func() bool {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return l.launching
+	})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		wrong := s
+		wrong.args = []string{"no-such-program"}
+		if _, err := l.start(wrong); err == nil {
+			t.Error("a program is started that does not exist")
+		}
+		p.Kill()
+		p.End(now)
+	}()
+	select {
+	case <-done:
+		if left := marked(); len(left) > 0 {
+			t.Errorf("processes %v are left", left)
+		}
+	case <-time.After(patience):
+		t.Error("it waits for the launch")
+	}
+	unlock.Do(syscall.ForkLock.Unlock)
+	q := <-hung
+	if status := q.Exited(); status.code != 5 {
+		t.Errorf("what was launched in the end %s, want code 5", status)
+	}
+	q.End(now)
+	<-done
 }
 
 // withoutFiles keeps this process from opening any file until the function that

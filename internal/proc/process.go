@@ -63,12 +63,15 @@ type process interface {
 type launcher struct {
 	requests chan launch
 
-	mu      sync.Mutex
-	leaders map[int]*leader // by pid, until End lets go
+	mu        sync.Mutex
+	leaders   map[int]*leader // by pid, until End lets go
+	launching bool            // there may be a leader that is not in leaders yet
 }
 
 type launch struct {
 	spec  spec
+	path  string
+	stdin *os.File
 	reply chan launched
 }
 
@@ -93,25 +96,17 @@ func newLauncher() (*launcher, error) {
 func (l *launcher) serve() {
 	runtime.LockOSThread()
 	for r := range l.requests {
-		p, err := l.fork(r.spec)
+		p, err := l.fork(r)
 		r.reply <- launched{p, err}
 	}
 }
 
 // start forks and executes s. The error of a command that cannot be executed
-// is a sentence that says why.
+// is a sentence that says why. It blocks for as long as the file systems of the
+// command and its folder do; what can be found out about them is found out
+// before the thread is asked that all launches share.
 func (l *launcher) start(s spec) (process, error) {
-	reply := make(chan launched, 1)
-	l.requests <- launch{s, reply}
-	r := <-reply
-	if r.err != nil {
-		return nil, r.err
-	}
-	return r.leader, nil
-}
-
-func (l *launcher) fork(s spec) (*leader, error) {
-	path, err := lookPath(s.args[0], s.dir, s.env)
+	path, err := executable(s.args[0], s.dir, s.env)
 	if err != nil {
 		return nil, err
 	}
@@ -120,22 +115,38 @@ func (l *launcher) fork(s spec) (*leader, error) {
 		return nil, err
 	}
 	defer null.Close()
+	reply := make(chan launched, 1)
+	l.requests <- launch{s, path, null, reply}
+	r := <-reply
+	if errno, ok := r.err.(syscall.Errno); ok { // as it comes from fork(2) or execve(2)
+		return nil, execError(path, s.dir, errno)
+	}
+	if r.err != nil {
+		return nil, r.err
+	}
+	return r.leader, nil
+}
 
-	// Held until the new pid is known as a leader, or the reaper could take
-	// it for an orphan.
+// fork does what has to be done in the launcher's thread. No lock is held
+// meanwhile: an execve(2) takes as long as the file system of the program.
+func (l *launcher) fork(r launch) (*leader, error) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
+	l.launching = true
+	l.mu.Unlock()
 	pidfd := -1
-	pid, _, err := syscall.StartProcess(path, s.args, &syscall.ProcAttr{
-		Dir:   s.dir,
-		Env:   s.env,
-		Files: []uintptr{null.Fd(), s.stdout.Fd(), s.stderr.Fd()},
+	pid, _, err := syscall.StartProcess(r.path, r.spec.args, &syscall.ProcAttr{
+		Dir:   r.spec.dir,
+		Env:   r.spec.env,
+		Files: []uintptr{r.stdin.Fd(), r.spec.stdout.Fd(), r.spec.stderr.Fd()},
 		Sys:   &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL, PidFD: &pidfd},
 	})
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.launching = false
 	if err != nil {
-		return nil, execError(path, s.dir, err)
+		return nil, err
 	}
-	p := &leader{pid: pid, run: s.run, launcher: l}
+	p := &leader{pid: pid, run: r.spec.run, launcher: l}
 	if p.pidfd, err = pollable(pid, pidfd); err != nil {
 		unix.Kill(pid, unix.SIGKILL) // unreaped: it cannot be anybody else
 		unix.Wait4(pid, nil, 0, nil)

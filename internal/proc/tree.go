@@ -200,17 +200,50 @@ func (l *launcher) reapOrphans() {
 		return
 	}
 	for range died {
-		orphans, _ := children(os.Getpid())
-		for _, pid := range orphans {
-			if st, err := readStat(pid); err != nil || !st.zombie || st.session == own {
-				continue
-			}
-			if l.isLeader(pid) {
-				continue
-			}
-			_, _ = unix.Wait4(pid, nil, unix.WNOHANG, nil)
+		if !l.reapZombies(own) {
+			time.AfterFunc(reapAgain, func() {
+				select {
+				case died <- unix.SIGCHLD:
+				default: // there is one already
+				}
+			})
 		}
 		// Many deaths at once cost one look.
 		time.Sleep(20 * time.Millisecond)
 	}
+}
+
+// reapAgain is when zombies are looked for that could not be taken.
+const reapAgain = 100 * time.Millisecond
+
+// reapZombies takes the zombies that there are, but for those of a session. It
+// is not complete when some may be left.
+func (l *launcher) reapZombies(own int) (complete bool) {
+	orphans, err := children(os.Getpid())
+	complete = err == nil
+	for _, pid := range orphans {
+		st, err := readStat(pid)
+		switch {
+		case err != nil:
+			complete = complete && gone(err)
+		case st.zombie && st.session != own:
+			complete = l.reap(pid) && complete
+		}
+	}
+	return complete
+}
+
+// reap takes a zombie that is no leader. While a launch is under way nobody
+// can say that of any.
+func (l *launcher) reap(pid int) (known bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.leaders[pid] != nil {
+		return true
+	}
+	if l.launching {
+		return false
+	}
+	_, _ = unix.Wait4(pid, nil, unix.WNOHANG, nil)
+	return true
 }
