@@ -144,6 +144,8 @@ func (p *fakeProcess) Signal(sig syscall.Signal) error {
 
 func (p *fakeProcess) Members() []int { return []int{p.pid} }
 
+func (p *fakeProcess) Usage() (ticks, pages uint64, ok bool) { return 0, 0, false }
+
 func (p *fakeProcess) Kill() {
 	p.mu.Lock()
 	p.kills++

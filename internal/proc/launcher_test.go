@@ -229,6 +229,41 @@ func TestEndWithoutDescriptors(t *testing.T) {
 	}
 }
 
+// Who was seen to belong to an instance ends with it, though nothing tells any
+// more whose it is.
+func TestSeenOnceIsAMemberForGood(t *testing.T) {
+	for name, look := range map[string]func(p process){
+		"members": func(p process) { p.Members() },
+		"usage":   func(p process) { p.Usage() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := realLauncher(t)
+			r, w, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Close()
+			p := launchChild(t, l, "launder", w, self())
+			w.Close()
+			line, _ := bufio.NewReader(r).ReadString('\n')
+			var daemon int
+			if _, err := fmt.Sscanf(line, "deaf %d", &daemon); err != nil {
+				t.Fatalf("it says %q", line)
+			}
+			look(p)
+			_ = syscall.Kill(p.PID(), syscall.SIGKILL)
+			p.Exited()
+			now, cancel := context.WithCancel(t.Context())
+			cancel()
+			p.End(now)
+			if st, err := readStat(daemon); err == nil && !st.zombie {
+				t.Error("it outlives its instance")
+				_ = syscall.Kill(daemon, syscall.SIGKILL)
+			}
+		})
+	}
+}
+
 // A program that takes for ever to be loaded keeps nobody from being ended, nor
 // from hearing that there is no such program.
 func TestHungLaunchIsNobodyElsesProblem(t *testing.T) {

@@ -19,8 +19,9 @@ type leader struct {
 	run      string
 	launcher *launcher
 
-	mu   sync.Mutex // held while signalling, so that End cannot let go meanwhile
-	gone bool       // End has let go: the number may be anybody's
+	mu   sync.Mutex     // held while signalling, so that End cannot let go meanwhile
+	gone bool           // End has let go: the number may be anybody's
+	seen map[int]uint64 // who was below the leader or otherwise its, by pid: when it started
 }
 
 func (p *leader) PID() int { return p.pid }
@@ -50,6 +51,8 @@ func (p *leader) Exited() exitStatus {
 	if err != nil { // the descriptor cannot be polled here: wait in a thread
 		_ = unix.Waitid(unix.P_PIDFD, int(p.pidfd.Fd()), (*unix.Siginfo)(unsafe.Pointer(&info)), unix.WEXITED|unix.WNOWAIT, nil)
 	}
+	// Now, before those below it that have just lost it hide any further.
+	_, _ = p.look()
 	const exited = 1 // CLD_EXITED; else CLD_KILLED or CLD_DUMPED
 	if info.code == exited {
 		return exitStatus{code: int(info.status)}
@@ -69,15 +72,59 @@ func (p *leader) Signal(sig syscall.Signal) error {
 
 func (p *leader) Members() []int {
 	var pids []int
-	members, _ := p.launcher.members(p.pid)
+	members, _ := p.look()
 	for _, m := range members {
 		pids = append(pids, m.pid)
 	}
 	return pids
 }
 
+func (p *leader) Usage() (ticks, pages uint64, ok bool) {
+	var all []member
+	_ = descend([]int{p.pid}, func(m member) {
+		all = append(all, m)
+		ticks += m.ticks
+		pages += m.pages
+	})
+	p.remember(all)
+	return ticks, pages, len(all) > 0
+}
+
+// look lists the members that there are, as launcher.members does.
+func (p *leader) look() ([]member, error) {
+	found, err := p.launcher.members(p.pid, func(m member) bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.seen[m.pid] == m.start
+	})
+	p.remember(found)
+	return found, err
+}
+
+// remember keeps members for the time when nothing tells any more whose they
+// are: orphans of another session that have cleared their environment, like
+// servers that make themselves daemons and change their title.
+func (p *leader) remember(found []member) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := make(map[int]uint64, len(found))
+	for _, m := range found {
+		now[m.pid] = m.start
+	}
+	for pid, start := range p.seen {
+		if _, ok := now[pid]; ok {
+			continue
+		}
+		// A look may miss somebody, see children.
+		if st, err := readStat(pid); err == nil && st.start == start || err != nil && !gone(err) {
+			now[pid] = start
+		}
+	}
+	p.seen = now
+}
+
 func (p *leader) Kill() {
-	left, _ := p.launcher.members(p.pid)
+	left, _ := p.look()
 	p.kill(left)
 }
 
@@ -110,7 +157,7 @@ func (p *leader) End(ctx context.Context) {
 	var unclearSince time.Time
 	// Nobody left once may be an accident, see children.
 	for empty := 0; empty < 2; {
-		left, err := p.launcher.members(p.pid)
+		left, err := p.look()
 		if err == errUnclear && len(left) == 0 {
 			if unclearSince.IsZero() {
 				unclearSince = time.Now()

@@ -71,6 +71,14 @@ func child(job []string) int {
 	case "daemonize": // the second fork of a daemon; its parent made the session
 		spawn("deaf", true)
 		return 0
+	case "launder": // a child that nothing but its parent ties to the instance
+		cmd := exec.Command(self())
+		cmd.Env = []string{childVariable + "=deaf"}
+		cmd.Stdout = os.Stdout
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+		if err := cmd.Start(); err != nil {
+			return 1
+		}
 	case "leave": // a child behind, with the output
 		spawn("deaf", true)
 		return 3

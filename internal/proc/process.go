@@ -47,6 +47,9 @@ type process interface {
 	Signal(sig syscall.Signal) error
 	// Members lists the living processes of the instance, the leader included.
 	Members() []int
+	// Usage is what the leader and all processes below it have used: CPU time in
+	// clock ticks, and resident memory in pages. It is not ok when there are none.
+	Usage() (ticks, pages uint64, ok bool)
 	// Kill sends SIGKILL to every member. It returns at once; who forked
 	// meanwhile is left to End.
 	Kill()

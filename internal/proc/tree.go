@@ -19,8 +19,8 @@ import (
 // member is one process of an instance. Its number and the time it started
 // name it for good; the number alone may be somebody else's tomorrow.
 type member struct {
-	pid   int
-	start uint64
+	pid int
+	stat
 }
 
 // kill ends exactly this process.
@@ -102,32 +102,43 @@ func children(pid int) (out []int, err error) {
 	return out, err
 }
 
-// family lists the living ones of some processes and of their descendants; with
-// an error not all of them.
-func family(roots []int) (out []member, err error) {
+// descend calls each for some processes and their descendants, zombies
+// included; with an error not for all of them.
+func descend(roots []int, each func(member)) (err error) {
 	for len(roots) > 0 {
 		pid := roots[0]
 		below, belowErr := children(pid)
 		roots = append(roots[1:], below...)
 		st, statErr := readStat(pid)
-		if statErr == nil && !st.zombie {
-			out = append(out, member{pid, st.start})
-		}
-		if statErr != nil && gone(statErr) {
+		switch {
+		case statErr == nil:
+			each(member{pid, st})
+		case gone(statErr):
 			statErr = nil
 		}
 		err = cmp.Or(err, belowErr, statErr)
 	}
+	return err
+}
+
+// family lists the living ones of some processes and of their descendants; with
+// an error not all of them.
+func family(roots []int) (out []member, err error) {
+	err = descend(roots, func(m member) {
+		if !m.zombie {
+			out = append(out, m)
+		}
+	})
 	return out, err
 }
 
 // members lists the living processes of the instance that leaderPID leads:
-// the leader and its descendants, and the orphans of its session or with its
-// mark in their environment, with their descendants. Since clusterd is a
-// subreaper, every descendant is below it, however it forked. With an error
-// there may be more of them; with errUnclear the orphan of which nobody can say
-// yet whose it is.
-func (l *launcher) members(leaderPID int) ([]member, error) {
+// the leader and its descendants, and the orphans of its session, or with its
+// mark in their environment, or that were seen to be its before, with their
+// descendants. Since clusterd is a subreaper, every descendant is below it,
+// however it forked. With an error there may be more of them; with errUnclear
+// the orphan of which nobody can say yet whose it is.
+func (l *launcher) members(leaderPID int, seen func(member) bool) ([]member, error) {
 	roots := []int{leaderPID}
 	orphans, err := children(os.Getpid())
 	var unclear error
@@ -135,11 +146,21 @@ func (l *launcher) members(leaderPID int) ([]member, error) {
 		if l.isLeader(pid) {
 			continue
 		}
-		switch leader, leaderErr := l.leaderOf(pid); {
-		case leaderErr == errUnclear:
-			unclear = leaderErr
-		case leaderErr != nil:
-			err = leaderErr
+		leader, orphanErr := 0, error(nil)
+		switch st, statErr := readStat(pid); {
+		case statErr != nil && !gone(statErr):
+			orphanErr = statErr
+		case statErr != nil || st.zombie:
+		case seen(member{pid, st}):
+			leader = leaderPID
+		default:
+			leader, orphanErr = l.leaderOf(member{pid, st})
+		}
+		switch {
+		case orphanErr == errUnclear:
+			unclear = orphanErr
+		case orphanErr != nil:
+			err = orphanErr
 		case leader == leaderPID:
 			roots = append(roots, pid)
 		}
@@ -158,18 +179,11 @@ const runVariable = "CLUSTERD_RUN="
 var errUnclear = errors.New("an orphan has no environment")
 
 // leaderOf says which leader an orphan descends from; 0 when nothing tells.
-func (l *launcher) leaderOf(pid int) (leader int, err error) {
-	st, err := readStat(pid)
-	if err != nil && !gone(err) {
-		return 0, err
+func (l *launcher) leaderOf(orphan member) (leader int, err error) {
+	if l.isLeader(orphan.session) {
+		return orphan.session, nil
 	}
-	if err != nil || st.zombie {
-		return 0, nil
-	}
-	if l.isLeader(st.session) {
-		return st.session, nil
-	}
-	env, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+	env, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", orphan.pid))
 	switch {
 	case errors.Is(err, unix.ESRCH):
 		return 0, errUnclear

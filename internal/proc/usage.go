@@ -77,24 +77,14 @@ func (c *Cluster) onUsage(m usageMsg) {
 	}
 }
 
-// measure reads /proc for each run's leader and the processes below it. A run
-// that has gone meanwhile has no reading.
+// measure asks each run's process what it uses. A run that has gone meanwhile
+// has no reading.
 func measure(runs []*run) []usageReading {
 	var out []usageReading
 	for _, r := range runs {
 		reading := usageReading{run: r, at: time.Now()}
-		pids, known := []int{r.process.PID()}, false
-		for len(pids) > 0 {
-			pid := pids[0]
-			below, _ := children(pid)
-			pids = append(pids[1:], below...)
-			if st, err := readStat(pid); err == nil {
-				known = true
-				reading.ticks += st.ticks
-				reading.pages += st.pages
-			}
-		}
-		if known {
+		var ok bool
+		if reading.ticks, reading.pages, ok = r.process.Usage(); ok {
 			out = append(out, reading)
 		}
 	}
