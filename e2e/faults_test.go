@@ -162,14 +162,18 @@ func TestCommandNotFoundByTheShell(t *testing.T) {
 	d.awaitLine(`^bad/0 ! .*no-such-program: .*not found`)
 }
 
-// What cannot be executed any more does not keep the rest from running.
+// soon makes an app give up after two failures that follow each other at once.
+const soon = "backoff_min = \"10ms\"\nbackoff_max = \"20ms\"\nmax_restarts = 2\n"
+
+// What cannot be executed any more, perhaps since it is just being replaced, is
+// tried again; it does not keep the rest from running.
 func TestCommandVanishes(t *testing.T) {
 	t.Parallel()
 	w := newWorkspace(t)
 	if err := copyFile(filepath.Join(w.dir, "program"), childBinary); err != nil {
 		t.Fatal(err)
 	}
-	w.configure("[apps.bad]\ncommand = [\"./program\"]\nenv."+childVariable+" = \"sleep\"\n", app("good", "sleep"))
+	w.configure("[apps.bad]\ncommand = [\"./program\"]\n"+soon+"env."+childVariable+" = \"sleep\"\n", app("good", "sleep"))
 	d := w.start()
 	d.awaitReady(2)
 	if err := os.Remove(filepath.Join(w.dir, "program")); err != nil {
@@ -197,7 +201,7 @@ func TestWorkingDirectoryVanishes(t *testing.T) {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	w.configure(app("job", "sleep", `cwd = "there"`))
+	w.configure(app("job", "sleep", `cwd = "there"`, soon))
 	d := w.start()
 	d.awaitReady(1)
 	if err := os.Remove(dir); err != nil {
