@@ -2,12 +2,9 @@ package proc
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"time"
-
-	"clusterd/internal/port"
 )
 
 const (
@@ -22,108 +19,9 @@ const (
 	lastWords = 200 * time.Millisecond
 )
 
-// start begins a new generation. The instance has no run, and waits for
-// nothing from here on.
-func (c *Cluster) start(inst *instance) {
-	c.cancelRetry(inst)
-	a := inst.app
-	if !a.open && !a.refused {
-		if err := a.way.open(); err != nil {
-			a.refused = true
-			go func() { c.post(openFailedMsg{a, port.FindHolders(err)}) }()
-		} else {
-			a.open = true
-		}
-	}
-	if a.refused {
-		c.set(inst, StateStarting, "") // onOpenFailed goes on from here
-		return
-	}
-	at, err := a.way.prepare()
-	inst.generation++
-	r := newRun(inst, at)
-	inst.run = r
-	c.set(inst, StateStarting, "")
-	if err != nil {
-		go c.post(launchedMsg{run: r, err: err})
-		return
-	}
-	go c.launch(r)
-}
-
-// launch starts the process of a run; it runs in a goroutine of its own.
-func (c *Cluster) launch(r *run) {
-	s, streams, err := specOf(r)
-	if err == nil {
-		var p process
-		p, err = c.os.start(s)
-		s.stdout.Close()
-		s.stderr.Close()
-		if err == nil {
-			c.post(launchedMsg{run: r, process: p, silent: streams.follow(c.journal, r.inst.id)})
-			return
-		}
-		streams.close()
-	}
-	c.post(launchedMsg{run: r, err: err})
-}
-
-func (c *Cluster) onLaunched(m launchedMsg) {
-	r, inst := m.run, m.run.inst
-	if m.err != nil {
-		c.dispose(r)
-		switch {
-		case r.stopping && inst.again && !c.stopping:
-			inst.again = false
-			c.start(inst)
-		case r.stopping:
-			c.set(inst, StateStopped, "")
-		default:
-			c.afterLaunchError(inst, m.err)
-		}
-		return
-	}
-	r.process, r.silent = m.process, m.silent
-	r.launchedAt = time.Now()
-	inst.hasRun = true
-	c.event(inst.id, fmt.Sprintf("started, pid %d", r.process.PID()))
-	go func() { c.post(exitedMsg{r, r.process.Exited()}) }()
-	if r.stopping {
-		c.signalStop(r)
-		if r.patience.Err() != nil { // it was to be killed when there was nothing to kill yet
-			c.killRun(r)
-		}
-		return
-	}
-	listening := inst.app.way.listening(r.place)
-	go func() {
-		at, err := listening(r.alive, r.process, func(text string) { c.post(hintMsg{r, text}) })
-		if r.alive.Err() == nil {
-			c.post(listeningMsg{r, at, err})
-		}
-	}()
-	r.deadline = time.AfterFunc(readyTimeout, func() { c.post(lateMsg{r}) })
-}
-
-// afterLaunchError does what follows from a launch that failed. A command that
-// never could be executed is a mistake in the config, which stays one; anything
-// else may be over soon, as when a program is being replaced, or memory or
-// descriptors are short: it is like a crash.
-func (c *Cluster) afterLaunchError(inst *instance, err error) {
-	if _, mistake := errors.AsType[*CommandError](err); mistake && !inst.hasRun {
-		c.fail(inst, "cannot start: "+err.Error())
-		return
-	}
-	c.afterEnding(inst, ending{launch: err, at: time.Now()})
-}
-
 func (c *Cluster) onListening(m listeningMsg) {
 	r, inst := m.run, m.run.inst
 	if !r.current() || r.stopping || r.exited {
-		return
-	}
-	if m.err != nil {
-		c.set(inst, StateStarting, m.err.Error())
 		return
 	}
 	r.deadline.Stop()
@@ -316,15 +214,6 @@ func (c *Cluster) onRetry(m retryMsg) {
 	}
 	m.inst.restarts++
 	c.start(m.inst)
-}
-
-func (c *Cluster) onOpenFailed(m openFailedMsg) {
-	m.app.refused = false
-	for _, inst := range m.app.instances {
-		if inst.run == nil && inst.state == StateStarting {
-			c.fail(inst, "cannot start: "+m.err.Error())
-		}
-	}
 }
 
 // fail gives an instance up for a reason that trying again would not change.

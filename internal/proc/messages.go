@@ -15,11 +15,10 @@ type (
 		silent  <-chan struct{} // closed once all of its output is in the journal
 		err     error
 	}
-	// listeningMsg: the process serves at its place, or never will.
+	// listeningMsg: the process serves at its place.
 	listeningMsg struct {
 		run *run
 		at  place
-		err error
 	}
 	// hintMsg: the process does not listen, and this may be why.
 	hintMsg struct {
