@@ -31,6 +31,7 @@ type instanceConn interface {
 	syscall.Conn
 	Write([]byte) (int, error)
 	CloseWrite() error
+	SetDeadline(time.Time) error
 	Close() error
 }
 

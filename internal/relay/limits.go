@@ -16,7 +16,9 @@ type Limits struct {
 	// they who decide. Default 5 min.
 	Idle time.Duration
 	// Stall is how long a client may neither send the rest of a request nor
-	// take the rest of a response. Default 2 min.
+	// take the rest of a response. It is also how long a connection that cannot
+	// be followed stays open without a byte once one side has said all. For an
+	// HTTP response there is no bound but the client's patience. Default 2 min.
 	Stall time.Duration
 	// Hold is how long connections wait for an instance when none is live,
 	// from the moment when the last one has gone: new ones in the kernel's

@@ -3,6 +3,7 @@ package relay
 import (
 	"errors"
 	"io"
+	"time"
 )
 
 // setOpaque gives up following: for good, and for what has not been answered.
@@ -61,6 +62,9 @@ func (p *pair) goOpaque() bool {
 			}
 			p.in.consume(len(b))
 		}
+		p.mu.Lock()
+		p.slide()
+		p.mu.Unlock()
 		switch err := p.in.fill(); {
 		case errors.Is(err, io.EOF):
 			closeWrite(l.conn)
@@ -71,10 +75,28 @@ func (p *pair) goOpaque() bool {
 	}
 }
 
-// awaitSilence waits until an opaque instance has said all.
+// slide gives an opaque connection of which one side has said all some time for
+// what the other one says next. p.mu is held.
+func (p *pair) slide() {
+	if !p.opaque || (!p.said && !p.silent) {
+		return
+	}
+	by := time.Now().Add(p.relay.limits.Stall)
+	if p.link != nil {
+		_ = p.link.conn.SetDeadline(by)
+	}
+	if p.silent {
+		_ = p.client.SetReadDeadline(by)
+	}
+}
+
+// awaitSilence waits until an opaque instance has said all, when no more of the
+// client is passed on.
 func (p *pair) awaitSilence() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.said = true
+	p.slide()
 	for !p.silent && !p.ended && p.link != nil {
 		p.changed.Wait()
 	}
@@ -89,6 +111,8 @@ func (p *pair) halfClose() {
 	if p.link != nil && (len(p.sent) > 0 || p.opaque) {
 		closeWrite(p.link.conn)
 	}
+	p.said = true
+	p.slide()
 	for (len(p.sent) > 0 || (p.opaque && !p.silent)) && !p.ended && !p.last {
 		p.changed.Wait()
 	}
@@ -104,6 +128,7 @@ func (p *pair) endOpaque(clean bool) {
 		return
 	}
 	closeWrite(p.client)
+	p.slide()
 	for !p.ended {
 		p.changed.Wait()
 	}

@@ -29,6 +29,7 @@ type pair struct {
 	sending   bool   // the body of the newest request is still being passed on
 	repeating bool   // the response goroutine looks for another link for the request in sent
 	opaque    bool   // bytes pass both ways, unread
+	said      bool   // the client has said all
 	silent    bool   // the instance has said all it will on this link, and opaque is set
 	last      bool   // the client has got its last response; it is only left to hang up
 	ended     bool   // the client's connection is closed
@@ -102,7 +103,7 @@ func (p *pair) end() {
 // abort closes both connections from outside; the goroutines find out.
 func (p *pair) abort() {
 	p.client.Close()
-	// Relay.mu is held here, and p.mu may be held by someone who wants it.
+	// Relay.mu may be held here, and p.mu by someone who wants it.
 	p.relay.running.Add(1)
 	go func() {
 		defer p.relay.running.Done()

@@ -42,7 +42,7 @@ type Relay struct {
 	changed chan struct{} // closed and replaced when a slot goes live or none is left, a pair ends, or the relay closes
 	closed  bool
 
-	running sync.WaitGroup // acceptors and pairs
+	running sync.WaitGroup // acceptors, pairs and the watch
 }
 
 // slot is one place on the port. Its fields are guarded by Relay.mu.
@@ -73,6 +73,10 @@ func New(o Options) *Relay {
 func (r *Relay) AddSlot(index int, l net.Listener, c *traffic.Counters) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if len(r.slots) == 0 {
+		r.running.Add(1)
+		go r.watch()
+	}
 	s := r.slots[index]
 	if s == nil {
 		s = &slot{index: index, counters: c, links: map[*link]struct{}{}}

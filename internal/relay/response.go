@@ -52,6 +52,7 @@ func (p *pair) readLink(l *link) *link {
 			p.detach(l)
 		} else {
 			p.boundary()
+			p.slide()
 		}
 		p.mu.Unlock()
 		if last {
