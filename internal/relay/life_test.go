@@ -169,6 +169,45 @@ func TestLeastLoaded(t *testing.T) {
 	}
 }
 
+// What counts is who has requests to answer, not who has idle connections.
+func TestLeastRequests(t *testing.T) {
+	r := newRig(t, 2, Options{})
+	idle := serve(t, nil)
+	r.relay.Admit(0, idle.instance())
+	for range 3 {
+		c := r.dial(0)
+		exchange(t, c, bufio.NewReader(c), getRequest, "GET")
+	}
+	busy := make(chan struct{}, 2)
+	over := make(chan struct{})
+	defer close(over)
+	r.relay.Admit(1, script(t, func(c net.Conn) {
+		busy <- struct{}{}
+		<-over
+	}))
+	load := func(i int) int64 {
+		r.relay.mu.Lock()
+		defer r.relay.mu.Unlock()
+		return r.relay.slots[i].load()
+	}
+	for _, work := range []string{getRequest, "\x00 opaque"} {
+		c := r.dial(1)
+		io.WriteString(c, work) // to slot 1: it has no connections, or fewer
+		<-busy
+		eventually(t, "slot 1 is at work", func() bool { return load(1) == 1 })
+		for range 2 {
+			c := r.dial(1)
+			exchange(t, c, bufio.NewReader(c), getRequest, "GET") // would not be answered by slot 1
+		}
+		c.(*net.TCPConn).SetLinger(0) // it is gone, and has not just said all
+		c.Close()
+		eventually(t, "slot 1 has nothing to do", func() bool { return load(1) == 0 })
+	}
+	if n := idle.served.Load(); n != 7 {
+		t.Errorf("the idle instance served %d requests, want 7", n)
+	}
+}
+
 // The instance closes its idle connection; the client does not notice.
 func TestIdleInstanceConnectionEnds(t *testing.T) {
 	r := newRig(t, 1, Options{})

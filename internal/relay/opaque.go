@@ -26,6 +26,7 @@ func (p *pair) setOpaque(unparsed bool) {
 	p.sending = false
 	if p.link != nil {
 		p.link.setFree()
+		p.link.setClaim(true)
 	}
 	p.changed.Broadcast()
 }

@@ -58,6 +58,9 @@ type link struct {
 	fresh bool    // nothing has been answered on it yet; guarded by pair.mu
 	heard bool    // it has sent something since the last request began; guarded by pair.mu
 	going bool    // it is to be left at the next message boundary; guarded by pair.mu
+	// claim is that the link counts as a request to the slot, since it is being
+	// made for one, or has become opaque. Guarded by pair.mu once attached.
+	claim bool
 	free  chan struct{}
 	freed sync.Once
 }
@@ -193,6 +196,7 @@ func (p *pair) dial(s *slot, inst *Instance) (*link, error) {
 		return nil, errNobody
 	}
 	s.links[l] = struct{}{}
+	l.setClaim(true)
 	r.mu.Unlock()
 	conn, err := r.dial(inst)
 	if err == nil {
@@ -256,6 +260,7 @@ func (l *link) leave() {
 
 // forget removes l from its slot's links.
 func (l *link) forget() {
+	l.setClaim(false)
 	r := l.pair.relay
 	r.mu.Lock()
 	delete(l.slot.links, l)
@@ -264,6 +269,24 @@ func (l *link) forget() {
 	}
 	r.mu.Unlock()
 	l.setFree()
+}
+
+// begin counts a request that is passed on over l.
+func (l *link) begin() {
+	l.slot.counters.RequestStarted()
+	l.setClaim(false)
+}
+
+func (l *link) setClaim(claim bool) {
+	if l.claim == claim {
+		return
+	}
+	l.claim = claim
+	if claim {
+		l.slot.claims.Add(1)
+	} else {
+		l.slot.claims.Add(-1)
+	}
 }
 
 // setFree tells a drain that no request is in flight on l.

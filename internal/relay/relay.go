@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"clusterd/internal/traffic"
@@ -13,7 +14,9 @@ import (
 type Options struct {
 	// Hash gives a connection to the instance of the slot whose socket the
 	// kernel chose for it, as long as that is live. Otherwise it goes to the
-	// live instance with the fewest connections, and that one breaks ties.
+	// live instance with the fewest requests in flight; ties go to the one
+	// with the fewest connections, then to that one. A connection that cannot
+	// be followed counts as one request.
 	Hash   bool
 	Limits Limits
 	// Log, if set, gets a sentence for a human, of each kind one a minute at
@@ -52,7 +55,11 @@ type slot struct {
 	counters  *traffic.Counters
 	live      *Instance // nil: nobody to give connections to
 	links     map[*link]struct{}
+	claims    atomic.Int64 // links that stand for a request, see link.claim; not guarded
 }
+
+// load is how much a slot's instance has to do: requests in flight.
+func (s *slot) load() int64 { return s.counters.Totals().InFlight + s.claims.Load() }
 
 // New returns a Relay without slots.
 func New(o Options) *Relay {
@@ -235,18 +242,28 @@ func (r *Relay) pick(home *slot, tried map[*slot]bool) (*slot, *Instance, <-chan
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var best *slot
+	var least int64
 	for _, s := range r.slots {
 		if r.closed || s.live == nil || tried[s] || (s.live.Alive != nil && !s.live.Alive()) {
 			continue
 		}
+		if s == home && r.hash {
+			return s, s.live, nil
+		}
+		load := s.load()
+		var better bool
 		switch {
-		case best == nil, s == home && r.hash:
-			best = s
-		case best == home && r.hash:
-		case len(s.links) < len(best.links):
-			best = s
-		case len(s.links) == len(best.links) && s == home:
-			best = s
+		case best == nil:
+			better = true
+		case load != least:
+			better = load < least
+		case len(s.links) != len(best.links):
+			better = len(s.links) < len(best.links)
+		default:
+			better = s == home
+		}
+		if better {
+			best, least = s, load
 		}
 	}
 	if best == nil {

@@ -162,7 +162,7 @@ func (p *pair) send(t *batch, b []byte) (*link, error) {
 			}
 		}
 		p.sent = append(p.sent, q)
-		l.slot.counters.RequestStarted()
+		l.begin()
 	}
 	l.heard = false
 	p.sending = t.open || t.broken

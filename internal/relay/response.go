@@ -287,7 +287,7 @@ func (p *pair) repeat() *link {
 		q := &p.sent[0]
 		b := q.again
 		q.again = nil
-		l.slot.counters.RequestStarted()
+		l.begin()
 		p.mu.Unlock()
 		_ = p.writeLink(l, b) // if it fails, the link's end says so
 		return l
