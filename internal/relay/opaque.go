@@ -114,7 +114,7 @@ func (p *pair) halfClose() {
 	}
 	p.said = true
 	p.slide()
-	for (len(p.sent) > 0 || (p.opaque && !p.silent)) && !p.ended && !p.last {
+	for (len(p.sent) > 0 || p.writing || (p.opaque && !p.silent)) && !p.ended && !p.last {
 		p.changed.Wait()
 	}
 }

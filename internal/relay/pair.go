@@ -26,6 +26,7 @@ type pair struct {
 	// request goroutine appends, the response goroutine removes.
 	sent      []request
 	copied    []byte // backs the again of a request
+	writing   bool   // bytes of the instance are being passed on, perhaps the last of a response that is not in sent any more
 	sending   bool   // the body of the newest request is still being passed on
 	repeating bool   // the response goroutine looks for another link for the request in sent
 	opaque    bool   // bytes pass both ways, unread

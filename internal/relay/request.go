@@ -109,7 +109,7 @@ func (p *pair) awaitHead() error {
 		}
 		err = p.in.fill()
 		p.mu.Lock()
-		opaque, last, waiting := p.opaque, p.last, len(p.sent) > 0
+		opaque, last, waiting := p.opaque, p.last, len(p.sent) > 0 || p.writing
 		p.mu.Unlock()
 		switch {
 		case last:

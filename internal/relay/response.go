@@ -47,6 +47,8 @@ func (p *pair) readLink(l *link) *link {
 		}
 		l.out.consume(n)
 		p.mu.Lock()
+		p.writing = false
+		p.changed.Broadcast()
 		if last {
 			p.finish()
 			p.detach(l)
@@ -70,7 +72,10 @@ var errUpgraded = errors.New("upgraded")
 // that everything from here on passes unread.
 func (p *pair) follow(l *link, r *reply, b []byte) (n int, last bool, err error) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer func() {
+		p.writing = n > 0 || err != nil
+		p.mu.Unlock()
+	}()
 	l.heard = true
 	if p.opaque {
 		return len(b), false, nil
