@@ -62,7 +62,7 @@ func TestUnusableConfigFile(t *testing.T) {
 		make func(t *testing.T, w *workspace, path string)
 		says string
 	}{
-		{"missing", func(*testing.T, *workspace, string) {}, `there is no cluster\.toml here; name the config file with -c$`},
+		{"missing", func(*testing.T, *workspace, string) {}, `there is no file cluster\.toml; name the config file with -c$`},
 		{"folder", func(t *testing.T, _ *workspace, path string) {
 			if err := os.Mkdir(path, 0o755); err != nil {
 				t.Fatal(err)

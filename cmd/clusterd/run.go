@@ -21,7 +21,7 @@ import (
 func (o options) load() (*config.Config, error) {
 	cfg, err := config.Load(o.config)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, &exitError{exitUsage, fmt.Errorf("there is no %s here; name the config file with -c", o.config)}
+		return nil, &exitError{exitUsage, fmt.Errorf("there is no file %s; name the config file with -c", o.config)}
 	}
 	if err != nil {
 		return nil, &exitError{exitUsage, err}
