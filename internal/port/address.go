@@ -127,7 +127,7 @@ func explain(a netip.AddrPort, err error) error {
 	case errors.Is(err, unix.EADDRINUSE):
 		return &TakenError{Addr: a}
 	case errors.Is(err, unix.EACCES):
-		return &PrivilegeError{Addr: a, First: firstUnprivileged()}
+		return &PrivilegeError{Addr: a, First: FirstUnprivileged()}
 	case errors.Is(err, unix.EADDRNOTAVAIL):
 		return &AbsentError{Addr: a}
 	}

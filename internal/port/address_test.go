@@ -153,7 +153,7 @@ func TestAbsentError(t *testing.T) {
 
 func TestPrivilegeError(t *testing.T) {
 	err := explain(netip.MustParseAddrPort("0.0.0.0:80"), os.NewSyscallError("bind", syscall.EACCES))
-	first := firstUnprivileged()
+	first := FirstUnprivileged()
 	want := fmt.Sprintf("no permission to bind port 80: ports below %d need CAP_NET_BIND_SERVICE "+
 		"(run as root, setcap cap_net_bind_service=+ep on clusterd, or sysctl net.ipv4.ip_unprivileged_port_start=80)", first)
 	if _, ok := errors.AsType[*PrivilegeError](err); !ok || err.Error() != want {
@@ -163,7 +163,7 @@ func TestPrivilegeError(t *testing.T) {
 
 // The kernel refuses what explain explains.
 func TestPrivilegeIsNeeded(t *testing.T) {
-	if firstUnprivileged() <= 1 {
+	if FirstUnprivileged() <= 1 {
 		missing(t, "every port is open to everybody here (net.ipv4.ip_unprivileged_port_start)")
 	}
 	cmd := exec.Command("/proc/self/exe")

@@ -54,9 +54,9 @@ func (e *AbsentError) Error() string {
 	return fmt.Sprintf("no interface of this machine has the address %s", e.Addr.Addr())
 }
 
-// firstUnprivileged is the sysctl net.ipv4.ip_unprivileged_port_start (Linux
-// 4.11), which holds for IPv6 too.
-func firstUnprivileged() int {
+// FirstUnprivileged is the first port that needs no privilege: the sysctl
+// net.ipv4.ip_unprivileged_port_start (Linux 4.11), which holds for IPv6 too.
+func FirstUnprivileged() int {
 	b, err := os.ReadFile("/proc/sys/net/ipv4/ip_unprivileged_port_start")
 	if err != nil {
 		return 1024

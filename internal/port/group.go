@@ -21,8 +21,22 @@ const backlog = 4096
 // as it is open, connections complete and wait, whoever dies. A Group is not
 // safe for concurrent use.
 type Group struct {
-	addrs []netip.AddrPort
+	addrs []groupAddr
 	slots map[int][]int // slot → its listening descriptors, one per address
+}
+
+// groupAddr is one address of a Group.
+type groupAddr struct {
+	At    netip.AddrPort
+	Exact *Addr // nil: the address as the config means it
+}
+
+// bind opens a socket there, not listening yet.
+func (a groupAddr) bind() (fd int, err error) {
+	if a.Exact != nil {
+		return a.Exact.join(uint32(os.Geteuid()))
+	}
+	return bind(a.At, true)
 }
 
 // Open makes sure that nobody else listens on the address and returns a Group
@@ -39,7 +53,20 @@ func Open(host string, port int) (*Group, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Group{addrs: addrs, slots: map[int][]int{}}, nil
+	g := &Group{slots: map[int][]int{}}
+	for _, at := range addrs {
+		g.addrs = append(g.addrs, groupAddr{At: at})
+	}
+	return g, nil
+}
+
+// OpenAt is Open for the very address that a socket would be bound to. Others of
+// the caller's own Groups may be open that it overlaps with.
+func OpenAt(a Addr) *Group {
+	return &Group{
+		addrs: []groupAddr{{a.At, &a}},
+		slots: map[int][]int{},
+	}
 }
 
 // Hold opens the listening sockets of a slot. From here on the kernel queues
@@ -50,10 +77,10 @@ func (g *Group) Hold(slot int) error {
 	}
 	var fds []int
 	for _, a := range g.addrs {
-		fd, err := listen(a)
+		fd, err := a.listen()
 		if err != nil {
 			closeAll(fds)
-			return fmt.Errorf("listen on %s: %w", a, explain(a, err))
+			return fmt.Errorf("listen on %s: %w", a.At, explain(a.At, err))
 		}
 		fds = append(fds, fd)
 	}
@@ -93,6 +120,19 @@ func (g *Group) Queue(slot int) (n uint64, ok bool) {
 	return n, ok
 }
 
+// Dropped is how many connections were turned away since a slot's queue was full.
+func (g *Group) Dropped(slot int) (n uint64, ok bool) {
+	for _, fd := range g.slots[slot] {
+		dropped, err := droppedBy(fd)
+		if err != nil {
+			return 0, false
+		}
+		n += dropped
+		ok = true
+	}
+	return n, ok
+}
+
 // Release closes a slot's sockets; the kernel resets what waits in their
 // queues unless another descriptor keeps them open.
 func (g *Group) Release(slot int) {
@@ -107,8 +147,8 @@ func (g *Group) Close() {
 	}
 }
 
-func listen(a netip.AddrPort) (int, error) {
-	fd, err := bind(a, true)
+func (a groupAddr) listen() (int, error) {
+	fd, err := a.bind()
 	if err != nil {
 		return -1, err
 	}
@@ -119,15 +159,19 @@ func listen(a netip.AddrPort) (int, error) {
 	return fd, nil
 }
 
-// listener wraps a duplicate of fd; net.FileListener makes it.
-func listener(fd int) (net.Listener, error) {
+// listener wraps a duplicate of fd, which listens for TCP; net.FileListener makes it.
+func listener(fd int) (*net.TCPListener, error) {
 	dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
 		return nil, os.NewSyscallError("dup", err)
 	}
 	f := os.NewFile(uintptr(dup), "held socket")
 	defer f.Close()
-	return net.FileListener(f)
+	l, err := net.FileListener(f)
+	if err != nil {
+		return nil, err
+	}
+	return l.(*net.TCPListener), nil
 }
 
 func closeAll(fds []int) {

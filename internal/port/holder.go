@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"clusterd/internal/sockdiag"
 )
 
 // Holder is somebody who listens on a port.
@@ -96,24 +98,12 @@ func socketLink(inode uint32) string { return fmt.Sprintf("socket:[%d]", inode) 
 
 // sockets are the links of a process's socket descriptors; none when the
 // process is gone or may not be looked into.
-func sockets(pid int) []string {
-	dir := fmt.Sprintf("/proc/%d/fd", pid)
-	f, err := os.Open(dir)
-	if err != nil {
-		return nil
+func sockets(pid int) (links []string) {
+	inodes, _ := sockdiag.InodesOf(pid)
+	for _, inode := range inodes {
+		links = append(links, socketLink(inode))
 	}
-	defer f.Close()
-	names, err := f.Readdirnames(-1)
-	if err != nil {
-		return nil
-	}
-	var out []string
-	for _, name := range names {
-		if link, err := os.Readlink(dir + "/" + name); err == nil && strings.HasPrefix(link, "socket:") {
-			out = append(out, link)
-		}
-	}
-	return out
+	return links
 }
 
 func commandLine(pid int) string {

@@ -1,7 +1,6 @@
 package port
 
 import (
-	"encoding/binary"
 	"net"
 	"net/netip"
 	"os"
@@ -115,27 +114,4 @@ func TestHeldBy(t *testing.T) {
 	if holders := Holders(int(at.Port())); len(holders) != 1 || holders[0].PID != os.Getpid() {
 		t.Errorf("the holders are %v", holders)
 	}
-}
-
-// Whatever arrives, reading it ends and stays within bounds.
-func FuzzMessages(f *testing.F) {
-	message := func(kind uint16, body []byte) []byte {
-		b := make([]byte, unix.NLMSG_HDRLEN, unix.NLMSG_HDRLEN+len(body))
-		binary.NativeEndian.PutUint32(b, uint32(cap(b)))
-		binary.NativeEndian.PutUint16(b[4:], kind)
-		return append(b, body...)
-	}
-	f.Add(message(unix.NLMSG_DONE, nil))
-	f.Add(message(unix.NLMSG_ERROR, []byte{0xff, 0xff, 0xff, 0xff}))
-	f.Add(message(unix.NLMSG_ERROR, []byte{1}))
-	f.Add(message(unix.SOCK_DIAG_BY_FAMILY, make([]byte, diagMsgLen+3)))
-	f.Add(message(unix.SOCK_DIAG_BY_FAMILY, append(make([]byte, diagMsgLen), 5, 0, attrV6Only, 0, 1)))
-	f.Add([]byte{1, 0, 0, 0})
-	f.Fuzz(func(t *testing.T, b []byte) {
-		_, _ = messages(b, func(body []byte) {
-			if l, ok := parseListening(body); ok && !l.Addr.IsValid() {
-				t.Errorf("%x has no address", body)
-			}
-		})
-	})
 }

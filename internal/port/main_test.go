@@ -3,6 +3,7 @@ package port
 import (
 	"os"
 	"strconv"
+	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -14,6 +15,9 @@ import (
 const probeVariable = "CLUSTERD_TEST_PROBE"
 
 func TestMain(m *testing.M) {
+	if job := os.Getenv(serverVariable); job != "" {
+		os.Exit(beServer(strings.Fields(job)))
+	}
 	if port, err := strconv.Atoi(os.Getenv(probeVariable)); err == nil {
 		if err := Probe("127.0.0.1", port); err != nil {
 			os.Stdout.WriteString(err.Error())

@@ -3,9 +3,11 @@ package port
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -63,6 +65,23 @@ func (p *Private) Take() (int, error) {
 
 // Put gives a port back.
 func (p *Private) Put(port int) { delete(p.taken, port) }
+
+// PrivateState is what is handed over of a Private.
+type PrivateState struct{ Taken []int }
+
+// HandOver returns what is taken. Nothing is open.
+func (p *Private) HandOver() PrivateState {
+	return PrivateState{slices.Sorted(maps.Keys(p.taken))}
+}
+
+// TakePrivate is NewPrivate, with what was taken before.
+func TakePrivate(public []int, st PrivateState) *Private {
+	p := NewPrivate(public)
+	for _, port := range st.Taken {
+		p.taken[port] = true
+	}
+	return p
+}
 
 // free tells why port cannot be bound on every address without any reuse; nil
 // when it can.
