@@ -60,19 +60,6 @@ func (c *Counters) AddBytes(in, out int) {
 	}
 }
 
-// Totals is a reading of Counters. Each figure is exact; the figures of one
-// reading may be a few nanoseconds apart.
-type Totals struct {
-	ConnsOpen  uint64
-	ConnsTotal uint64
-	InFlight   int64  // requests passed on and not yet answered
-	Requests   uint64 // answered
-	Classes    [5]uint64
-	Unparsed   uint64 // connections that could not be followed; above 0: Requests is a lower bound
-	BytesIn    uint64
-	BytesOut   uint64
-}
-
 // Totals reads the counters.
 func (c *Counters) Totals() Totals {
 	t := Totals{
@@ -93,6 +80,58 @@ func (c *Counters) Totals() Totals {
 	return t
 }
 
-// Latency returns percentiles of the requests answered within the last 30 to
-// 60 seconds; ok is false when there were none.
-func (c *Counters) Latency() (p Percentiles, ok bool) { return c.latency.percentiles() }
+// CountersState is what Counters have counted, as it can be handed to another
+// process.
+type CountersState struct {
+	Opened   uint64
+	Closed   uint64
+	InFlight int64
+	Requests uint64
+	Classes  [5]uint64
+	Unparsed uint64
+	BytesIn  uint64
+	BytesOut uint64
+	Latency  RecentState
+}
+
+// State is what has been counted. Connections that are open, and requests that are
+// in flight, are so in the state as well: whoever has them later counts their ends.
+// Nobody may count meanwhile.
+func (c *Counters) State() CountersState {
+	st := CountersState{
+		Opened:   c.opened.Load(),
+		Closed:   c.closed.Load(),
+		InFlight: c.inFlight.Load(),
+		Requests: c.requests.Load(),
+		Unparsed: c.unparsed.Load(),
+		BytesIn:  c.bytesIn.Load(),
+		BytesOut: c.bytesOut.Load(),
+		Latency:  c.latency.state(),
+	}
+	for i := range c.classes {
+		st.Classes[i] = c.classes[i].Load()
+	}
+	return st
+}
+
+// Restore has c, which has counted nothing, go on from st.
+func (c *Counters) Restore(st CountersState) {
+	c.opened.Store(st.Opened)
+	c.closed.Store(st.Closed)
+	c.inFlight.Store(st.InFlight)
+	c.requests.Store(st.Requests)
+	for i, n := range st.Classes {
+		c.classes[i].Store(n)
+	}
+	c.unparsed.Store(st.Unparsed)
+	c.bytesIn.Store(st.BytesIn)
+	c.bytesOut.Store(st.BytesOut)
+	c.latency.restore(st.Latency)
+}
+
+// Recent are the latencies of the requests answered within the last 30 to 60
+// seconds.
+func (c *Counters) Recent() Latencies { return c.latency.lately() }
+
+// Latencies are those of all requests answered.
+func (c *Counters) Latencies() Latencies { return c.latency.ever() }

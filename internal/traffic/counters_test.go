@@ -30,7 +30,7 @@ func TestTotalsAreExact(t *testing.T) {
 				return
 			}
 			before = got
-			c.Latency()
+			c.Recent()
 			select {
 			case <-over:
 				return
@@ -115,7 +115,7 @@ func TestZeroCounters(t *testing.T) {
 	if got := c.Totals(); got != (Totals{}) {
 		t.Errorf("totals of nothing: %+v", got)
 	}
-	if p, ok := c.Latency(); ok {
+	if p, ok := c.Recent().Percentiles(); ok {
 		t.Errorf("latency of nothing: %+v", p)
 	}
 	c.AddBytes(0, 0)
@@ -150,11 +150,11 @@ func BenchmarkRequestDone(b *testing.B) {
 	}
 }
 
-func BenchmarkLatency(b *testing.B) {
+func BenchmarkRecent(b *testing.B) {
 	var c Counters
 	c.RequestDone(200, time.Millisecond)
 	b.ReportAllocs()
 	for b.Loop() {
-		c.Latency()
+		c.Recent()
 	}
 }

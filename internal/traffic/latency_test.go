@@ -51,7 +51,7 @@ func TestPercentiles(t *testing.T) {
 				all = append(all, d)
 			}
 			slices.Sort(all)
-			got, ok := r.percentiles()
+			got, ok := r.lately().Percentiles()
 			if !ok {
 				t.Fatal("no percentiles")
 			}
@@ -78,7 +78,7 @@ func TestLatencyIsClamped(t *testing.T) {
 	} {
 		var r recent
 		r.record(tt.record)
-		got, ok := r.percentiles()
+		got, ok := r.lately().Percentiles()
 		if !ok {
 			t.Errorf("%v was refused", tt.record)
 			continue
@@ -120,7 +120,7 @@ func TestLatencyWindows(t *testing.T) {
 					c.RequestDone(200, young)
 				}
 				time.Sleep(tt.ask)
-				got, ok := c.Latency()
+				got, ok := c.Recent().Percentiles()
 				if ok != (tt.want > 0) {
 					t.Fatalf("percentiles %v, known: %v", got, ok)
 				}
@@ -139,13 +139,48 @@ func TestAskingLeavesWindowsAlone(t *testing.T) {
 		c.RequestDone(200, time.Millisecond)
 		for range int(2*latencyWindow/time.Second) - 1 {
 			time.Sleep(time.Second)
-			if _, ok := c.Latency(); !ok {
+			if _, ok := c.Recent().Percentiles(); !ok {
 				t.Fatal("forgotten before its time")
 			}
 		}
 		time.Sleep(time.Second)
-		if p, ok := c.Latency(); ok {
+		if p, ok := c.Recent().Percentiles(); ok {
 			t.Errorf("still there after two windows: %v", p)
+		}
+	})
+}
+
+// How many took no longer than a bound is exact where the bound is between the
+// values, and never falls.
+func TestWithin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var c Counters
+		if l := c.Latencies(); l.Count() != 0 || l.Sum() != 0 || !slices.Equal(l.Within([]time.Duration{time.Second}), []uint64{0}) {
+			t.Errorf("of nothing: %d, %v", l.Count(), l.Sum())
+		}
+		for _, x := range []struct {
+			d time.Duration
+			n int
+		}{{50 * time.Microsecond, 3}, {900 * time.Microsecond, 5}, {1500 * time.Microsecond, 2}, {7 * time.Second, 1}, {time.Minute, 4}} {
+			for range x.n {
+				c.RequestDone(200, x.d)
+			}
+			time.Sleep(latencyWindow)
+		}
+		bounds := []time.Duration{time.Microsecond, 100 * time.Microsecond, time.Millisecond, 2 * time.Millisecond, 10 * time.Second, time.Hour}
+		all, recent := c.Latencies(), c.Recent()
+		if got, want := all.Within(bounds), []uint64{0, 3, 8, 10, 11, 15}; !slices.Equal(got, want) {
+			t.Errorf("within %v: %v, want %v", bounds, got, want)
+		}
+		if got, want := recent.Within(bounds), []uint64{0, 0, 0, 0, 0, 4}; !slices.Equal(got, want) {
+			t.Errorf("recent ones within %v: %v, want %v", bounds, got, want)
+		}
+		checkNear(t, "the sum", all.Sum(), 3*50*time.Microsecond+5*900*time.Microsecond+2*1500*time.Microsecond+7*time.Second+4*time.Minute)
+		if all.Count() != 15 {
+			t.Errorf("%d of 15", all.Count())
+		}
+		if both := all.Merge(recent).Merge(Latencies{}); both.Count() != 19 || all.Count() != 15 {
+			t.Errorf("merged: %d", both.Count())
 		}
 	})
 }

@@ -8,8 +8,8 @@ const meterSpan = 120
 // Meter turns a growing total, read once a second, into rates. The zero value
 // is ready to use. It is not safe for concurrent use.
 type Meter struct {
-	reads [meterSpan + 1]reading // a ring
-	n     int                    // readings ever
+	reads []reading // a ring, which grows to its length at first
+	n     int       // readings ever
 }
 
 type reading struct {
@@ -19,8 +19,46 @@ type reading struct {
 
 // Read takes a reading of the total; call it about once a second.
 func (m *Meter) Read(at time.Time, total uint64) {
-	m.reads[m.n%len(m.reads)] = reading{at, total}
+	if len(m.reads) <= meterSpan {
+		m.reads = append(m.reads, reading{at, total})
+	} else {
+		m.reads[m.n%len(m.reads)] = reading{at, total}
+	}
 	m.n++
+}
+
+// MeterState is what a Meter remembers, oldest first. Times are those of the wall
+// clock, as a reading of the monotonic one says nothing to another program.
+type MeterState struct {
+	At     []int64 // in nanoseconds of Unix time
+	Totals []uint64
+}
+
+// State is all that m remembers.
+func (m *Meter) State() MeterState {
+	var st MeterState
+	for i := m.kept() - 1; i >= 0; i-- {
+		r := m.back(i)
+		st.At = append(st.At, r.at.UnixNano())
+		st.Totals = append(st.Totals, r.total)
+	}
+	return st
+}
+
+// TakeMeter makes a Meter that goes on from a state.
+func TakeMeter(st MeterState) Meter {
+	var m Meter
+	for i, at := range st.At[:min(len(st.At), len(st.Totals))] {
+		m.Read(sinceThen(time.Unix(0, at)), st.Totals[i])
+	}
+	return m
+}
+
+// sinceThen is a time of the wall clock with what the monotonic clock must have
+// said: from here on, it does not matter if the former is set.
+func sinceThen(wall time.Time) time.Time {
+	now := time.Now()
+	return now.Add(wall.Sub(now))
 }
 
 // Rate is the mean growth per second over about the last window, up to now,

@@ -1,0 +1,528 @@
+// The framing of HTTP/1.x (RFC 9112), and of the client's side of HTTP/2 without
+// TLS (RFC 9113). A message may be cut anywhere: follow resumes at any byte. What
+// differs between the sides goes by reply, which is constant: 1 for the server's.
+// Included once, by requests.c.
+
+#define EACH(ch) ((__u64)(ch) * 0x0101010101010101ULL)
+
+// The ends of names and words as conn.w0 and conn.w1 hold them.
+#define IS_PRI 0x505249ULL
+#define IS_HEAD 0x48454144ULL
+#define IS_CONNECT 0x434f4e4e454354ULL
+#define IS_HTTP10 0x485454502f312e30ULL
+#define IS_HTTP11 0x485454502f312e31ULL
+#define IS_HTTP20 0x485454502f322e30ULL
+#define IS_MAGIC 0x0d0a534d0d0a0d0aULL    // CR LF S M CR LF CR LF
+#define IS_CONTENT 0x636f6e74656eULL      // conten
+#define IS_T_LENGTH 0x742d6c656e677468ULL // t-length
+#define IS_RANSFER 0x72616e736665722dULL  // ransfer-
+#define IS_ENCODING 0x656e636f64696e67ULL // encoding
+#define IS_UPGRADE 0x75706772616465ULL
+#define IS_CHUNKED 0x6368756e6b6564ULL
+
+// The first 8 bytes of the field names that matter, as a load of them gives.
+#define BEGINS_CONTENT 0x2d746e65746e6f63ULL  // content-
+#define BEGINS_TRANSFER 0x726566736e617274ULL // transfer
+#define BEGINS_UPGRADE 0x3a65646172677075ULL  // upgrade:
+
+// below finds bytes of w less than n (at most 0x80): the high bit of the first
+// such byte is set, and none before it.
+static __always_inline __u64 below(__u64 w, __u8 n)
+{
+	return (w - EACH(n)) & ~w & EACH(0x80);
+}
+
+// before says how many bytes come before the first that below found.
+static __always_inline __u32 before(__u64 found)
+{
+	__u32 n = 0;
+
+	if (!(found & 0xffffffff)) {
+		found >>= 32;
+		n = 4;
+	}
+	if (!(found & 0xffff)) {
+		found >>= 16;
+		n += 2;
+	}
+	return found & 0xff ? n : n + 1;
+}
+
+// lineless tells whether there is no line end in STRIDE bytes.
+static __always_inline int lineless(const __u8 *p)
+{
+	const __u64 *w = (const __u64 *)p;
+
+	return !(below(w[0] ^ EACH('\n'), 1) | below(w[1] ^ EACH('\n'), 1) |
+		 below(w[2] ^ EACH('\n'), 1) | below(w[3] ^ EACH('\n'), 1));
+}
+
+// is_token tells whether a method or a field name may contain ch.
+static __always_inline int is_token(__u8 ch)
+{
+	__u64 set = ch < 64 ? 0x03ff6cfa00000000ULL : 0x57ffffffc7fffffeULL;
+
+	return ch < 128 && (set >> (ch & 63) & 1);
+}
+
+static __always_inline __u8 lower(__u8 ch)
+{
+	return ch >= 'A' && ch <= 'Z' ? ch | 0x20 : ch;
+}
+
+static __always_inline void push(struct conn *c, __u8 ch)
+{
+	c->w0 = c->w0 << 8 | c->w1 >> 56;
+	c->w1 = c->w1 << 8 | ch;
+	if (c->len < 255)
+		c->len++;
+}
+
+static __always_inline void enter(struct conn *c, __u8 state)
+{
+	c->state = state;
+	c->w0 = 0;
+	c->w1 = 0;
+	c->value = 0;
+	c->len = 0;
+}
+
+// fail gives up on the connection: it is not HTTP, or servers do not agree on
+// how to read it.
+static __always_inline void fail(struct run *x, const int reply)
+{
+	struct conn *c = x->c;
+
+	if (c->lost) {
+		enter(c, LOST);
+		return;
+	}
+	// After an Upgrade another protocol is what was asked for, and every
+	// request before it was counted.
+	if (!reply && (c->state != START || !(c->flags & UPGRADE)) &&
+	    !(__sync_fetch_and_or(&c->counted, UNPARSED) & DISOWNED))
+		x->n->unparsed++;
+	enter(c, OPAQUE);
+}
+
+static __always_inline void head_begins(struct conn *c, const int reply)
+{
+	c->flags = 0;
+	c->length = 0;
+	enter(c, reply ? STATUS : METHOD);
+}
+
+// count counts a request, of a connection that counts.
+static __always_inline void count(struct run *x)
+{
+	if (!(__sync_fetch_and_add(&x->c->counted, 1) & DISOWNED))
+		x->n->requests++;
+}
+
+// asked takes note of a request.
+static __always_inline void asked(struct run *x)
+{
+	struct conn *c = x->c;
+	__u64 bit = 1ULL << (c->done & 63);
+
+	c->heads = c->flags & HEAD ? c->heads | bit : c->heads & ~bit;
+	c->asked_at = bpf_ktime_get_ns();
+	c->done++;
+	count(x);
+}
+
+// status_ends takes the status, and measures how long it took to answer; it says
+// whether the response answers a request that was counted. Of requests sent
+// before the last was answered only the last is measured.
+static __always_inline int status_ends(struct run *x)
+{
+	struct conn *c = x->c;
+
+	c->stream = c->value;
+	if (c->stream < 100 || c->stream > 599 || c->done == x->asked->done)
+		return 0;
+	if ((c->stream >= 200 || c->stream == 101) && c->done + 1 == x->asked->done)
+		took(x->asked->slot, bpf_ktime_get_ns() - x->asked->asked_at);
+	return 1;
+}
+
+// answered counts a final response, and says whether a body follows.
+static __always_inline int answered(struct run *x)
+{
+	struct conn *c = x->c;
+	__u32 class = c->stream / 100;
+	int head = x->asked->heads >> (c->done & 63) & 1;
+
+	__sync_fetch_and_add(&x->out->classes[0], class == 1);
+	__sync_fetch_and_add(&x->out->classes[1], class == 2);
+	__sync_fetch_and_add(&x->out->classes[2], class == 3);
+	__sync_fetch_and_add(&x->out->classes[3], class == 4);
+	__sync_fetch_and_add(&x->out->classes[4], class == 5);
+	c->done++;
+	return !head && c->stream != 204 && c->stream != 304;
+}
+
+// reply_ends goes on behind the head of a response (RFC 9112, 6.3).
+static __always_inline void reply_ends(struct run *x)
+{
+	struct conn *c = x->c;
+
+	if (c->stream < 200 && c->stream != 101) {
+		enter(c, START); // an interim response: the final one is still to come
+	} else if (!answered(x)) {
+		enter(c, START);
+	} else if (c->flags & HAS_CODING) {
+		enter(c, SIZE);
+	} else if (c->flags & HAS_LENGTH) {
+		c->left = c->length;
+		enter(c, START);
+	} else {
+		enter(c, OPAQUE); // until the connection ends, or another protocol
+	}
+}
+
+// head_ends goes on behind the empty line, with the body.
+static __always_inline void head_ends(struct run *x, const int reply)
+{
+	struct conn *c = x->c;
+
+	if (c->flags & TRAILER) {
+		enter(c, START);
+	} else if (reply) {
+		reply_ends(x);
+	} else if (c->flags & HAS_CODING && c->flags & (HAS_LENGTH | HTTP10)) {
+		fail(x, reply);
+	} else {
+		asked(x);
+		c->lost = 0;
+		c->left = c->length;
+		enter(c, c->flags & HAS_CODING ? SIZE : START);
+	}
+}
+
+// size_ends goes on behind the line of a chunk's size.
+static __always_inline void size_ends(struct conn *c)
+{
+	c->left = c->value;
+	if (!c->value)
+		c->flags |= TRAILER;
+	enter(c, c->value ? CRLF : LINE);
+}
+
+static __always_inline void version_ends(struct run *x, const int reply)
+{
+	struct conn *c = x->c;
+
+	if (c->flags & PREFACE && c->w1 == IS_HTTP20) {
+		enter(c, MAGIC);
+	} else if (!(c->flags & PREFACE) && (c->w1 == IS_HTTP11 || c->w1 == IS_HTTP10)) {
+		if (c->w1 == IS_HTTP10)
+			c->flags |= HTTP10;
+		enter(c, LINE);
+	} else {
+		fail(x, reply);
+	}
+}
+
+static __always_inline void name_ends(struct run *x, const int reply)
+{
+	struct conn *c = x->c;
+	__u8 again = 0, state = SKIP;
+
+	if (c->len == 14 && c->w0 == IS_CONTENT && c->w1 == IS_T_LENGTH) {
+		again = c->flags & HAS_LENGTH;
+		c->flags |= HAS_LENGTH;
+		state = LENGTH;
+	} else if (c->len == 17 && c->value == 't' && c->w0 == IS_RANSFER && c->w1 == IS_ENCODING) {
+		again = c->flags & HAS_CODING;
+		c->flags |= HAS_CODING;
+		state = CODING;
+	} else if (c->len == 7 && c->w1 == IS_UPGRADE) {
+		c->flags |= UPGRADE;
+	}
+	if (again)
+		fail(x, reply);
+	else
+		enter(c, state);
+}
+
+static __always_inline void coding_ends(struct run *x, const int reply)
+{
+	struct conn *c = x->c;
+	__u8 ahead = c->w1 >> 56;
+
+	// The last coding must be chunked; the others do not frame.
+	if ((c->w1 & (~0ULL >> 8)) == IS_CHUNKED && (!ahead || ahead == ' ' || ahead == ','))
+		enter(c, LINE);
+	else
+		fail(x, reply);
+}
+
+// frame_ends counts a HEADERS frame that opens a stream; one on a stream that is
+// open already is a trailer. A frame's header is 24 bits of length, 8 of type, 8
+// of flags and 32 of stream.
+static __always_inline void frame_ends(struct run *x, const int reply)
+{
+	struct conn *c = x->c;
+	__u32 length = (c->w0 & 0xff) << 16 | c->w1 >> 48;
+	__u32 stream = c->w1 & 0x7fffffff;
+	__u8 type = c->w1 >> 40;
+
+	if (!(c->flags & SETTLED) && type != 4) {
+		fail(x, reply);
+		return;
+	}
+	c->flags |= SETTLED;
+	if (type == 1 && stream & 1 && stream > c->stream) {
+		count(x);
+		c->stream = stream;
+	}
+	c->left = length;
+	enter(c, FRAME);
+}
+
+// follow reads on in w, which holds the next bytes of the connection, the first
+// in its lowest byte; have of them count, all 8 or more if have says so. It
+// returns how many it has consumed; with 0 it has changed state.
+static __always_inline __u32 follow(struct run *x, __u64 w, __u32 have, const int reply)
+{
+	struct conn *c = x->c;
+	__u8 ch = w, digit;
+	__u64 found, name;
+
+	switch (c->state) {
+	case START:
+		if (!reply && (ch == '\r' || ch == '\n'))
+			return 1; // RFC 9112, 2.2: empty lines before a request line
+		if (reply ? ch == 'H' : is_token(ch))
+			head_begins(c, reply);
+		else
+			fail(x, reply);
+		return 0;
+	case STATUS:
+		if (!reply)
+			break;
+		if (have >= 8 && !c->len) {
+			c->w1 = __builtin_bswap64(w);
+			c->len = 8;
+			return 8;
+		}
+		if (c->len < 8) {
+			push(c, ch);
+		} else if (c->len == 8 && ch == ' ' && (c->w1 == IS_HTTP11 || c->w1 == IS_HTTP10)) {
+			c->len++;
+		} else if (c->len > 8 && c->len < 12 && ch >= '0' && ch <= '9') {
+			c->value = c->value * 10 + (ch - '0');
+			c->len++;
+		} else if (c->len == 12 && status_ends(x)) {
+			enter(c, SKIP);
+			return 0;
+		} else {
+			fail(x, reply);
+			return 0;
+		}
+		return 1;
+	case METHOD:
+		if (reply)
+			break;
+		if (ch == ' ' && c->len) {
+			if (c->len == 3 && c->w1 == IS_PRI)
+				c->flags |= PREFACE;
+			if (c->len == 4 && c->w1 == IS_HEAD)
+				c->flags |= HEAD;
+			if (c->len == 7 && c->w1 == IS_CONNECT)
+				c->flags |= UPGRADE;
+			enter(c, TARGET);
+		} else if (is_token(ch) && c->len < 64) {
+			push(c, ch);
+		} else {
+			fail(x, reply);
+			return 0;
+		}
+		return 1;
+	case TARGET:
+		if (reply)
+			break;
+		if (have >= 8) {
+			found = below(w, '!');
+			if (!found) {
+				c->len = 1;
+				return 8;
+			}
+			if (before(found)) {
+				c->len = 1;
+				return before(found);
+			}
+		}
+		if (ch == ' ' && c->len) {
+			enter(c, VERSION);
+		} else if (ch > ' ') {
+			c->len = 1;
+		} else {
+			fail(x, reply);
+			return 0;
+		}
+		return 1;
+	case VERSION:
+		if (reply)
+			break;
+		if (have >= 8 && !c->len) {
+			c->w1 = __builtin_bswap64(w);
+			c->len = 8;
+			return 8;
+		}
+		if (c->len < 8) {
+			push(c, ch);
+		} else if (ch == '\r' && c->len == 8) {
+			c->len = 9;
+		} else if (ch == '\n') {
+			version_ends(x, reply);
+		} else {
+			fail(x, reply);
+			return 0;
+		}
+		return 1;
+	case LINE:
+		if (ch == '\r') {
+			c->state = END;
+			return 1;
+		}
+		if (ch == '\n') {
+			head_ends(x, reply);
+			return 1;
+		}
+		if (ch == ' ' || ch == '\t') {
+			fail(x, reply); // a folded line
+			return 0;
+		}
+		name = w | EACH(0x20);
+		if (c->flags & TRAILER || (have >= 8 && name != BEGINS_CONTENT &&
+		    name != BEGINS_TRANSFER && name != BEGINS_UPGRADE)) {
+			c->state = SKIP;
+			goto skip;
+		}
+		enter(c, NAME);
+		return 0;
+	case END:
+		if (ch == '\n') {
+			head_ends(x, reply);
+			return 1;
+		}
+		fail(x, reply);
+		return 0;
+	case NAME:
+		if (ch == ':') {
+			name_ends(x, reply);
+		} else if (is_token(ch)) {
+			if (!c->len)
+				c->value = lower(ch); // w0 and w1 hold no more than 16
+			push(c, lower(ch));
+		} else {
+			fail(x, reply);
+			return 0;
+		}
+		return 1;
+	case LENGTH:
+		digit = ch - '0';
+		if (digit <= 9 && c->len < 18) {
+			c->value = c->value * 10 + digit;
+			c->len++;
+		} else if (ch == ' ' || ch == '\t') {
+			if (c->len)
+				c->len |= SPACE;
+		} else if (ch == '\r' && c->len && !(c->len & RETURN)) {
+			c->len |= RETURN;
+		} else if (ch == '\n' && c->len) {
+			c->length = c->value;
+			enter(c, LINE);
+		} else {
+			fail(x, reply);
+			return 0;
+		}
+		return 1;
+	case CODING:
+		if (ch == '\n') {
+			coding_ends(x, reply);
+		} else if (ch == ' ' || ch == '\t') {
+			if (c->w1)
+				c->len = SPACE;
+		} else if (ch != '\r') {
+			if (c->len == SPACE)
+				c->w1 = c->w1 << 8 | ' ';
+			c->w1 = c->w1 << 8 | lower(ch);
+			c->len = 0;
+		}
+		return 1;
+	case SKIP:
+	case EXT:
+	skip:
+		if (have >= 8) {
+			found = below(w ^ EACH('\n'), 1);
+			if (!found)
+				return 8;
+			have = before(found);
+		} else {
+			if (ch != '\n')
+				return 1;
+			have = 0;
+		}
+		if (c->state == EXT)
+			size_ends(c);
+		else
+			enter(c, LINE);
+		return have + 1;
+	case SIZE:
+		digit = lower(ch) - '0';
+		if (digit > 9)
+			digit = digit >= 'a' - '0' && digit <= 'f' - '0' ? digit - ('a' - '0') + 10 : 16;
+		if (digit < 16 && c->len < 15) {
+			c->value = c->value << 4 | digit;
+			c->len++;
+		} else if (!c->len) {
+			fail(x, reply);
+			return 0;
+		} else if (ch == '\n') {
+			size_ends(c);
+		} else if (ch == '\r' || ch == ';' || ch == ' ' || ch == '\t') {
+			c->state = EXT;
+		} else {
+			fail(x, reply);
+			return 0;
+		}
+		return 1;
+	case CRLF:
+		if (ch == '\n') {
+			enter(c, SIZE);
+		} else if (ch == '\r' && !c->len) {
+			c->len = 1;
+		} else {
+			fail(x, reply);
+			return 0;
+		}
+		return 1;
+	case MAGIC:
+		if (reply)
+			break;
+		push(c, ch);
+		if (c->len == 8) {
+			if (c->w1 == IS_MAGIC)
+				enter(c, FRAME);
+			else
+				fail(x, reply);
+		}
+		return 1;
+	case FRAME:
+		if (reply)
+			break;
+		if (have >= 8 && !c->len) {
+			c->w1 = __builtin_bswap64(w);
+			c->len = 8;
+			return 8;
+		}
+		push(c, ch);
+		if (c->len == 9)
+			frame_ends(x, reply);
+		return 1;
+	}
+	return 8; // OPAQUE and LOST are skipped without being read
+}
