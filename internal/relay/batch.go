@@ -9,12 +9,26 @@ type batch struct {
 	body     body
 	broken   bool // that body cannot be followed
 	upgrade  bool // the last request asks to leave HTTP/1.x
+
+	whole   bool       // a request whose body is broken is none
+	forward *forwarder // nil: the bytes stay as they are
+}
+
+// bytes are what to send, of the buffer b that was collected from.
+func (t *batch) bytes(b []byte) []byte {
+	if t.forward != nil {
+		return *t.forward.buf
+	}
+	return b[:t.n]
 }
 
 // collect takes the whole requests that b begins with, and the last one if only
 // its body is incomplete. The error is that of the first.
 func (t *batch) collect(b []byte) error {
 	t.requests = t.one[:0]
+	if t.forward != nil {
+		t.forward.take()
+	}
 	for !t.open && !t.broken && !t.upgrade && len(t.requests) < maxPipelined {
 		end, _, err := scanHead(b[t.n:], 0)
 		if err == nil && end == 0 {
@@ -31,14 +45,26 @@ func (t *batch) collect(b []byte) error {
 			return nil // it will be the first of the next batch
 		}
 		start := t.n
-		t.n += end
 		t.body = newBody(h.body, h.length)
-		n, done, err := t.body.feed(b[t.n:])
-		t.n += n
+		n, done, err := t.body.feed(b[start+end:])
+		if err != nil && t.whole {
+			if len(t.requests) == 0 {
+				return err
+			}
+			return nil
+		}
+		t.n += end + n
+		sent := b[start:t.n]
+		if f := t.forward; f != nil {
+			began := len(*f.buf)
+			f.addHead(sent[:end])
+			f.add(sent[end:])
+			sent = (*f.buf)[began:]
+		}
 		t.open, t.broken, t.upgrade = !done && err == nil, err != nil, h.upgrade
 		q := request{method: h.method, upgrade: h.upgrade, close: h.close}
 		if h.body == noBody && !h.upgrade && (h.method == get || h.method == head || h.method == options) {
-			q.again = b[start:t.n] // a copy is made if it may be needed
+			q.again = sent // a copy is made if it may be needed
 		}
 		t.requests = append(t.requests, q)
 		if t.n == len(b) {

@@ -12,45 +12,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// smuggled are shapes by which a request hides in another one, where two
-// recipients differ about where that ends.
-var smuggled = []string{
-	// CL.TE and TE.CL.
-	"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 13\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nSMUGGLED",
-	"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n8\r\nSMUGGLED\r\n0\r\n\r\n",
-	"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n5c\r\nGPOST / HTTP/1.1\r\nContent-Length: 15\r\n\r\nx=1\r\n0\r\n\r\n",
-	// TE.TE: one of two does not see the coding.
-	"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\nGET / HTTP/1.1\r\n\r\n",
-	"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\nGET / HTTP/1.1\r\n\r\n",
-	"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n\r\n0\r\n\r\nGET / HTTP/1.1\r\n\r\n",
-	"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding:\tchunked\r\n\r\n0\r\n\r\nGET / HTTP/1.1\r\n\r\n",
-	"POST / HTTP/1.1\r\nHost: a\r\n Transfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET / HTTP/1.1\r\n\r\n",
-	"POST / HTTP/1.1\r\nHost: a\r\nX: X\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET / HTTP/1.1\r\n\r\n",
-	"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding\r\n : chunked\r\n\r\n0\r\n\r\nGET / HTTP/1.1\r\n\r\n",
-	"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n",
-	"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: identity\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
-	"POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\nConnection: keep-alive\r\n\r\n0\r\n\r\nGET / HTTP/1.1\r\n\r\n",
-	// Lengths.
-	"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nContent-Length: 18\r\n\r\nGET / HTTP/1.1\r\n\r\n",
-	"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0,18\r\n\r\nGET / HTTP/1.1\r\n\r\n",
-	"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +18\r\n\r\nGET / HTTP/1.1\r\n\r\n",
-	"POST / HTTP/1.1\r\nHost: a\r\nContent-Length : 18\r\n\r\nGET / HTTP/1.1\r\n\r\n",
-	"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent\rLength: 18\r\n\r\nxGET / HTTP/1.1\r\n\r\n",
-	"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 18\r\n\r\nGET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n",
-	// Chunks.
-	"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\nxx\r\n0\r\n\r\n",
-	"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2;\nxx\r\n0\r\n\r\nGET / HTTP/1.1\r\n\r\n",
-	"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n10000000000000000\r\n\r\nGET / HTTP/1.1\r\n\r\n",
-	"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nGET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n",
-	"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0;a=\"\r\n\r\nGET / HTTP/1.1\r\n\r\n\"\r\n\r\n",
-	"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc0\r\n\r\n",
-	// Lines.
-	"GET / HTTP/1.1\rHost: a\r\n\r\n", "\rGET / HTTP/1.1\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\r\n\rGET / HTTP/1.1\r\n\r\n",
-	"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", "GET /\r\n\r\nGET / HTTP/1.1\r\n\r\n", "GET / HTTP/1.1\r\nA\x00: b\r\n\r\n",
-	"GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n", "GET / HTTP/1.1 \r\nHost: a\r\n\r\n", "GET / HTTP/1.10\r\nHost: a\r\n\r\n",
-	"GET / HTTP/1.1\r\nConnection: upgrade, http2-settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\n\r\nGET / HTTP/1.1\r\n\r\n",
-}
-
 // FuzzRequests checks that net/http finds the requests where the relay does.
 // What the relay cannot follow it passes on unread: there it may say nothing.
 func FuzzRequests(f *testing.F) {
@@ -65,8 +26,8 @@ func FuzzRequests(f *testing.F) {
 			f.Add([]byte("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + tt.body + "GET / HTTP/1.1\r\n\r\n"))
 		}
 	}
-	for _, data := range smuggled {
-		f.Add([]byte(data))
+	for _, c := range framingCases(f, "requests.json") {
+		f.Add(c.bytes())
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		whole := readRequestsOf(data)

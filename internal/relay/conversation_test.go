@@ -6,8 +6,11 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"clusterd/internal/traffic"
 )
 
 // conversation is what two sides say to each other, in turns. A turn is said
@@ -93,23 +96,31 @@ func TestConversations(t *testing.T) {
 	for _, talk := range conversations {
 		t.Run(talk.name, func(t *testing.T) {
 			t.Parallel()
-			talk.check(t)
+			talk.check(t, Options{}, nil)
 		})
 	}
 }
 
-// check holds a conversation through a relay of its own.
-func (talk conversation) check(t *testing.T) {
+// check holds a conversation through a relay of its own, and returns what is
+// counted. disturb, if set, is called behind each byte and each end.
+func (talk conversation) check(t *testing.T, o Options, disturb func(*rig, Instance)) traffic.Totals {
 	t.Helper()
-	r := newRig(t, 1, Options{})
+	r := newRig(t, 1, o)
 	serverSide := make(chan net.Conn)
 	over := make(chan struct{})
-	r.relay.Admit(0, script(t, func(conn net.Conn) {
+	end := sync.OnceFunc(func() { close(over) })
+	defer end()
+	in := script(t, func(conn net.Conn) {
 		serverSide <- conn
 		<-over
-	}))
-	defer close(over)
-	hold(t, talk.turns, r.dial(0), serverSide)
+	})
+	r.relay.Admit(0, in)
+	client := r.dial(0)
+	var between func()
+	if disturb != nil {
+		between = func() { disturb(r, in) }
+	}
+	hold(t, talk.turns, client, serverSide, between)
 
 	got := r.counters[0].Totals()
 	if got.Requests != talk.requests || got.InFlight != 0 {
@@ -118,11 +129,16 @@ func (talk conversation) check(t *testing.T) {
 	if (got.Unparsed > 0) != talk.opaque || got.Unparsed > 1 {
 		t.Errorf("%d connections unparsed, want that: %v", got.Unparsed, talk.opaque)
 	}
+	client.Close()
+	end()
+	eventually(t, "the connection is closed", func() bool { return r.counters[0].Totals().ConnsOpen == 0 })
+	return r.counters[0].Totals()
 }
 
 // hold has both sides say their turns, and checks that each hears the other's.
-// What a side says is heard at the latest when it is the other one's turn.
-func hold(t *testing.T, turns []turn, client net.Conn, serverSide <-chan net.Conn) {
+// What a side says is heard at the latest when it is the other one's turn. between,
+// if set, is called behind each byte and each end.
+func hold(t *testing.T, turns []turn, client net.Conn, serverSide <-chan net.Conn, between func()) {
 	t.Helper()
 	var server net.Conn
 	var heard [2]bytes.Buffer // by the client, by the server
@@ -160,6 +176,9 @@ func hold(t *testing.T, turns []turn, client net.Conn, serverSide <-chan net.Con
 		if turn.say == "" {
 			ended[i] = true
 			closeWrite(conn)
+			if between != nil {
+				between()
+			}
 			if other == nil || ended[1-i] {
 				continue
 			}
@@ -173,8 +192,17 @@ func hold(t *testing.T, turns []turn, client net.Conn, serverSide <-chan net.Con
 			continue
 		}
 		said[i].WriteString(turn.say)
-		if _, err := io.WriteString(conn, turn.say); err != nil {
-			t.Fatalf("%s says %q: %v", side(i), turn.say, err)
+		parts := []string{turn.say}
+		if between != nil {
+			parts = strings.Split(turn.say, "")
+		}
+		for _, part := range parts {
+			if _, err := io.WriteString(conn, part); err != nil {
+				t.Fatalf("%s says %q: %v", side(i), turn.say, err)
+			}
+			if between != nil {
+				between()
+			}
 		}
 	}
 	listen(0, client)

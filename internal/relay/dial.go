@@ -1,25 +1,33 @@
 package relay
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
+	"sync"
 	"syscall"
 	"time"
 )
 
-// dial connects to an instance. With net.Dialer, a connection that carries one
+// dial connects to an instance, unless ctx ends first. With net.Dialer, a connection that carries one
 // request costs the relay about a quarter more CPU: that starts a goroutine to
 // watch the timeout, waits for the poller although a connect on one machine is
 // over at once, and sets up keep-alive probes, which nobody needs against a
 // process next door.
-func dial(in *Instance) (instanceConn, error) {
+func dial(ctx context.Context, in *Instance) (instanceConn, error) {
+	if in.Dial != nil {
+		ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+		defer cancel()
+		return asInstanceConn(in.Dial(ctx))
+	}
 	to, err := netip.ParseAddrPort(in.Address)
 	if err != nil || in.Network != "tcp" || to.Addr().Zone() != "" {
-		return dialSlowly(in)
+		return dialSlowly(ctx, in)
 	}
-	c, err := dialTCP(to)
+	c, err := dialTCP(ctx, to)
 	if err != nil {
 		return nil, &net.OpError{Op: "dial", Net: in.Network, Addr: net.TCPAddrFromAddrPort(to), Err: err}
 	}
@@ -35,10 +43,13 @@ type instanceConn interface {
 	Close() error
 }
 
-func dialSlowly(in *Instance) (instanceConn, error) {
+func dialSlowly(ctx context.Context, in *Instance) (instanceConn, error) {
 	d := net.Dialer{Timeout: dialTimeout, KeepAlive: -1}
 	d.SetMultipathTCP(false) // it gains nothing on one machine, and costs
-	conn, err := d.Dial(in.Network, in.Address)
+	return asInstanceConn(d.DialContext(ctx, in.Network, in.Address))
+}
+
+func asInstanceConn(conn net.Conn, err error) (instanceConn, error) {
 	if err != nil {
 		return nil, err
 	}
@@ -50,31 +61,11 @@ func dialSlowly(in *Instance) (instanceConn, error) {
 	return c, nil
 }
 
-// socket is a connected TCP socket. Its file is in the runtime's poller.
-type socket struct{ *os.File }
-
-func (s socket) CloseWrite() error {
-	raw, err := s.SyscallConn()
-	if err != nil {
-		return err
-	}
-	var failed error
-	if err := raw.Control(func(fd uintptr) { failed = syscall.Shutdown(int(fd), syscall.SHUT_WR) }); err != nil {
-		return err
-	}
-	return os.NewSyscallError("shutdown", failed)
-}
-
-func dialTCP(to netip.AddrPort) (socket, error) {
+func dialTCP(ctx context.Context, to netip.AddrPort) (socket, error) {
 	family, address := sockaddr(to)
 	fd, err := syscall.Socket(family, syscall.SOCK_STREAM|syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return socket{}, os.NewSyscallError("socket", err)
-	}
-	// Without it the last part of a large request would wait for an answer.
-	if err := syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1); err != nil {
-		syscall.Close(fd)
-		return socket{}, os.NewSyscallError("setsockopt", err)
 	}
 	err = connectOnce(fd, address)
 	if again(err) {
@@ -86,11 +77,11 @@ func dialTCP(to netip.AddrPort) (socket, error) {
 		syscall.Close(fd)
 		return socket{}, os.NewSyscallError("connect", err)
 	}
-	s := socket{os.NewFile(uintptr(fd), "instance")}
+	s := newSocket(fd, nil)
 	if err != nil {
-		err = s.await(address)
+		err = s.await(ctx, address)
 	}
-	if err == nil && selfConnected(fd, address) {
+	if err == nil && to.Port() >= firstEphemeral() && selfConnected(fd, address) {
 		err = os.NewSyscallError("connect", syscall.ECONNREFUSED)
 	}
 	if err != nil {
@@ -100,8 +91,8 @@ func dialTCP(to netip.AddrPort) (socket, error) {
 	return s, nil
 }
 
-// await blocks until a connect that has begun is over.
-func (s socket) await(address syscall.Sockaddr) error {
+// await blocks until a connect that has begun is over, or ctx ends.
+func (s socket) await(ctx context.Context, address syscall.Sockaddr) error {
 	raw, err := s.SyscallConn()
 	if err != nil {
 		return err
@@ -109,6 +100,7 @@ func (s socket) await(address syscall.Sockaddr) error {
 	if err := s.SetWriteDeadline(time.Now().Add(dialTimeout)); err != nil {
 		return err
 	}
+	defer context.AfterFunc(ctx, func() { _ = s.SetWriteDeadline(longAgo) })()
 	var failed error
 	if err := raw.Write(func(fd uintptr) bool {
 		failed = connectOnce(int(fd), address)
@@ -135,6 +127,18 @@ func connectOnce(fd int, address syscall.Sockaddr) error {
 func again(err error) bool {
 	return err == syscall.EINPROGRESS || err == syscall.EALREADY || err == syscall.EINTR
 }
+
+// firstEphemeral is the lowest port that the kernel chooses for the near end of a
+// connection, see net.ipv4.ip_local_port_range in ip(7); 0 if that cannot be told.
+var firstEphemeral = sync.OnceValue(func() uint16 {
+	b, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range")
+	if err != nil {
+		return 0
+	}
+	var first uint16
+	_, _ = fmt.Sscan(string(b), &first)
+	return first
+})
 
 // selfConnected tells that the kernel chose the very port as the near end to
 // which the far end was to be: with nobody listening, a socket can meet itself.

@@ -7,7 +7,9 @@
 // where messages begin and end. That tells it which requests were answered,
 // with which status and how fast, and where a connection may leave an instance
 // that is to be stopped. What it cannot follow for certain (TLS, HTTP/2,
-// other protocols, ambiguous framing) it passes on blindly and says so.
+// other protocols, ambiguous framing) it passes on blindly and says so, unless
+// Options.Strict refuses it. Options.Forwarded and ProxyProtocol add whom requests
+// come from; else not a byte changes.
 //
 // Each pair has two goroutines, one for each direction. A connection without
 // traffic holds no buffer.

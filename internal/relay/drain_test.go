@@ -66,7 +66,7 @@ func TestDrainLosesNothing(t *testing.T) {
 	for round := range rounds {
 		i := round % slots
 		before := sent.Load()
-		if err := r.relay.Drain(t.Context(), i); err != nil {
+		if err := r.relay.Drain(t.Context(), i, 0); err != nil {
 			t.Fatal(err)
 		}
 		current[i].Close() // resets whatever is still open
@@ -82,6 +82,64 @@ func TestDrainLosesNothing(t *testing.T) {
 	}
 	if got := r.requests(); got != sent.Load() {
 		t.Errorf("counted %d, clients got %d answers", got, sent.Load())
+	}
+}
+
+// A successor takes over from an instance that still serves: what comes anew is
+// the successor's, also on connections that the client had before, and a request
+// in flight is answered by the one that was asked.
+func TestSuccession(t *testing.T) {
+	r := newRig(t, 1, Options{})
+	release, started := make(chan struct{}), make(chan struct{})
+	old := serve(t, http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		if q.URL.Path == "/slow" {
+			close(started)
+			<-release
+		}
+		io.WriteString(w, "old")
+	}))
+	successor := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "new") }))
+	admit := func(generation int, s *server) {
+		in := s.instance()
+		in.Generation = generation
+		r.relay.Admit(0, in)
+	}
+	admit(1, old)
+	slow, idle := r.dial(0), r.dial(0)
+	idleReader := bufio.NewReader(idle)
+	if _, body := exchange(t, idle, idleReader, getRequest, "GET"); body != "old" {
+		t.Errorf("the first instance answers %q", body)
+	}
+	io.WriteString(slow, "GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
+	<-started
+
+	admit(2, successor)
+	late := r.dial(0)
+	if _, body := exchange(t, late, bufio.NewReader(late), getRequest, "GET"); body != "new" {
+		t.Errorf("a new connection is answered with %q", body)
+	}
+	drained := make(chan error, 1)
+	go func() { drained <- r.relay.Drain(t.Context(), 0, 1) }()
+	eventually(t, "the idle connection leaves", func() bool {
+		_, body := exchange(t, idle, idleReader, getRequest, "GET")
+		return body == "new"
+	})
+	select {
+	case err := <-drained:
+		t.Errorf("drained with a request in flight: %v", err)
+	default:
+	}
+	close(release)
+	if _, body := readResponse(t, bufio.NewReader(slow), "GET"); body != "old" {
+		t.Errorf("the request in flight is answered with %q", body)
+	}
+	if err := <-drained; err != nil {
+		t.Error(err)
+	}
+	old.Close()
+	r.relay.Withdraw(0, 1) // is no news of the successor
+	if _, body := exchange(t, idle, idleReader, getRequest, "GET"); body != "new" {
+		t.Errorf("after its predecessor the successor answers %q", body)
 	}
 }
 
@@ -101,12 +159,12 @@ func TestDrainWaitsForRequests(t *testing.T) {
 	<-started
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	if err := r.relay.Drain(ctx, 0); err == nil {
+	if err := r.relay.Drain(ctx, 0, 0); err == nil {
 		t.Error("drained with a request in flight")
 	}
 	close(release)
 	readResponse(t, bufio.NewReader(c), "GET")
-	if err := r.relay.Drain(t.Context(), 0); err != nil {
+	if err := r.relay.Drain(t.Context(), 0, 0); err != nil {
 		t.Error(err)
 	}
 }
@@ -124,7 +182,7 @@ func TestDrainDoesNotWaitForAReader(t *testing.T) {
 		// does the client's, so that the rest of a long head does not fit.
 		r.relay.mu.Lock()
 		for p := range r.relay.pairs {
-			_ = p.client.(*net.TCPConn).SetWriteBuffer(1)
+			_ = p.client.(socket).control(func(fd int) error { return syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_SNDBUF, 1) })
 		}
 		r.relay.mu.Unlock()
 		io.WriteString(c, "HTTP/1.1 200 OK\r\nX: "+strings.Repeat("x", 60<<10))
@@ -147,7 +205,7 @@ func TestDrainDoesNotWaitForAReader(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	drained := make(chan error, 1)
-	go func() { drained <- r.relay.Drain(ctx, 0) }()
+	go func() { drained <- r.relay.Drain(ctx, 0, 0) }()
 	select {
 	case err = <-drained:
 		if !errors.Is(err, context.DeadlineExceeded) {
@@ -171,7 +229,7 @@ func TestDrainDoesNotWaitForOpaque(t *testing.T) {
 		}
 	}
 	ping()
-	if err := r.relay.Drain(t.Context(), 0); err != nil {
+	if err := r.relay.Drain(t.Context(), 0, 0); err != nil {
 		t.Error(err)
 	}
 	ping() // it is the instance that ends such a connection

@@ -167,7 +167,7 @@ func TestStatusClasses(t *testing.T) {
 	if want := [5]uint64{0, 3, 1, 1, 2}; got.Classes != want {
 		t.Errorf("classes %v, want %v", got.Classes, want)
 	}
-	if _, ok := r.counters[0].Latency(); !ok {
+	if _, ok := r.counters[0].Recent().Percentiles(); !ok {
 		t.Error("no latency")
 	}
 	if got.BytesIn == 0 || got.BytesOut == 0 {

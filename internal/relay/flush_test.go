@@ -37,7 +37,7 @@ func TestFlushDeliversLastAnswers(t *testing.T) {
 		client := r.dial(0)
 		_, _ = io.WriteString(client, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
 		<-asked
-		r.relay.Withdraw(0)
+		r.relay.Withdraw(0, 0)
 		r.relay.Release()
 		if c, err := net.Dial("tcp", r.addrs[0]); err == nil {
 			c.Close()

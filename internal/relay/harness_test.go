@@ -19,13 +19,14 @@ import (
 type rig struct {
 	t        testing.TB
 	relay    *Relay
+	options  Options
 	addrs    []string
 	counters []*traffic.Counters
 }
 
 func newRig(t testing.TB, slots int, o Options) *rig {
 	t.Helper()
-	r := &rig{t: t, relay: New(o)}
+	r := &rig{t: t, relay: New(o), options: o}
 	for i := range slots {
 		l := listenLocal(t)
 		r.addrs = append(r.addrs, l.Addr().String())

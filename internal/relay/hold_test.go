@@ -45,13 +45,13 @@ func TestNobodyCameInTime(t *testing.T) {
 	if b, err := io.ReadAll(opaque); len(b) != 0 || err != nil {
 		t.Errorf("a client of another protocol got %q, %v", b, err)
 	}
-	r.relay.Withdraw(0) // of one that never was live: no news
+	r.relay.Withdraw(0, 0) // of one that never was live: no news
 	s := serve(t, nil)
 	r.relay.Admit(0, s.instance())
 	if code := ask(); code != http.StatusOK {
 		t.Errorf("status %d with an instance", code)
 	}
-	r.relay.Withdraw(0)
+	r.relay.Withdraw(0, 0)
 	if code := ask(); code != http.StatusServiceUnavailable {
 		t.Errorf("status %d after it has gone", code)
 	}
@@ -74,7 +74,7 @@ func TestWaitBeginsWithTheLast(t *testing.T) {
 		go func() { accepting <- r.awaitWork() }()
 		for range 5 {
 			time.Sleep(10 * time.Second)
-			r.Withdraw(0)
+			r.Withdraw(0, 0)
 		}
 		if got := patience(); got != 10*time.Second {
 			t.Errorf("%v left after 50 s", got)
@@ -89,12 +89,12 @@ func TestWaitBeginsWithTheLast(t *testing.T) {
 		r.Admit(0, Instance{})
 		r.Admit(1, Instance{})
 		time.Sleep(time.Hour)
-		r.Withdraw(0)
+		r.Withdraw(0, 0)
 		if got := patience(); got != time.Minute {
 			t.Errorf("%v with one live", got)
 		}
 		time.Sleep(time.Second)
-		if err := r.Drain(t.Context(), 1); err != nil {
+		if err := r.Drain(t.Context(), 1, 0); err != nil {
 			t.Error(err)
 		}
 		time.Sleep(20 * time.Second)

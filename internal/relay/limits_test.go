@@ -2,6 +2,7 @@ package relay
 
 import (
 	"bufio"
+	"context"
 	"net"
 	"net/http"
 	"os"
@@ -34,11 +35,11 @@ func TestNoDescriptorLeft(t *testing.T) {
 		r := newRig(t, 1, Options{Limits: Limits{Hold: time.Hour}, Log: func(s string) { said <- s }})
 		var scarce atomic.Bool
 		scarce.Store(true)
-		r.relay.dial = func(in *Instance) (instanceConn, error) {
+		r.relay.dial = func(ctx context.Context, in *Instance) (instanceConn, error) {
 			if scarce.Load() {
 				return nil, &net.OpError{Op: "dial", Err: os.NewSyscallError("socket", scarcity)}
 			}
-			return dial(in)
+			return dial(ctx, in)
 		}
 		r.relay.Admit(0, serve(t, nil).instance())
 		conn := r.dial(0)

@@ -4,23 +4,27 @@ import "sync"
 
 // link is a pair's connection to an instance.
 type link struct {
-	pair  *pair
-	slot  *slot
-	inst  *Instance
-	conn  instanceConn
-	out   *source // of the instance; used by the response goroutine only
-	fresh bool    // nothing has been answered on it yet; guarded by pair.mu
-	heard bool    // it has sent something since the last request began; guarded by pair.mu
-	going bool    // it is to be left at the next message boundary; guarded by pair.mu
+	pair     *pair
+	slot     *slot
+	inst     *Instance
+	conn     instanceConn
+	out      *source // of the instance; used by the response goroutine only
+	used     bool    // it has been written to; by one goroutine at a time
+	prompt   bool    // what is written leaves at once; as used
+	answered bool    // it has answered a request; guarded by pair.mu
+	heard    bool    // it has sent something since the last request began; guarded by pair.mu
+	going    bool    // it is to be left at the next message boundary; guarded by pair.mu
 	// claim is that the link counts as a request to the slot, since it is being
 	// made for one, or has become opaque. Guarded by pair.mu once attached.
-	claim bool
-	free  chan struct{}
-	freed sync.Once
+	claim  bool
+	closed bool  // from outside; its response goroutine finds out; guarded by pair.mu
+	reply  reply // response goroutine only
+	free   chan struct{}
+	freed  sync.Once
 }
 
 func (p *pair) dial(s *slot, inst *Instance) (*link, error) {
-	l := &link{pair: p, slot: s, inst: inst, fresh: true, free: make(chan struct{})}
+	l := &link{pair: p, slot: s, inst: inst, free: make(chan struct{})}
 	// Known before the connection is made, so that the next one to pick counts
 	// it, and a drain sees it.
 	r := p.relay
@@ -32,10 +36,14 @@ func (p *pair) dial(s *slot, inst *Instance) (*link, error) {
 	s.links[l] = struct{}{}
 	l.setClaim(true)
 	r.mu.Unlock()
-	conn, err := r.dial(inst)
+	conn, err := r.dial(r.ctx, inst)
 	if err == nil {
 		l.conn = conn
 		l.out, err = newSource(conn)
+	}
+	if err == nil && r.proxyProtocol {
+		l.used = true
+		_, err = conn.Write(clientHeader(p.client.RemoteAddr(), p.client.LocalAddr()))
 	}
 	if err != nil {
 		l.forget()
@@ -56,6 +64,9 @@ func (p *pair) attach(l *link) bool {
 		return false
 	}
 	p.link = l
+	if p.frozen() { // for its goroutine, which is about to be started
+		_ = l.conn.SetDeadline(longAgo)
+	}
 	if p.counted != l.slot {
 		if p.counted != nil {
 			p.counted.counters.ConnClosed()
@@ -70,11 +81,20 @@ func (p *pair) attach(l *link) bool {
 // detach lets go of the pair's link. p.mu is held.
 func (p *pair) detach(l *link) {
 	l.conn.Close()
+	l.out.release()
 	if p.link == l {
 		p.link = nil
+		p.unsent = nil
 		p.changed.Broadcast()
 	}
 	l.forget()
+}
+
+// close ends l from outside its response goroutine, which finds it closed and
+// detaches it. pair.mu is held.
+func (l *link) close() {
+	l.closed = true
+	l.conn.Close()
 }
 
 // leave makes the pair leave l at the next message boundary, which may be now.
@@ -89,6 +109,14 @@ func (l *link) leave() {
 		l.setFree()
 	default:
 		p.boundary()
+	}
+}
+
+// hurry makes what is written leave at once, small as it may be.
+func (l *link) hurry() {
+	if s, ok := l.conn.(socket); ok && !l.prompt {
+		l.prompt = true
+		_ = s.setNoDelay() // it may be gone, which a write tells
 	}
 }
 
@@ -126,11 +154,11 @@ func (l *link) setClaim(claim bool) {
 // setFree tells a drain that no request is in flight on l.
 func (l *link) setFree() { l.freed.Do(func() { close(l.free) }) }
 
-// boundary leaves a link that is to be left, if nothing is in flight on it. The
-// response goroutine finds it closed and detaches it. p.mu is held.
+// boundary leaves a link that is to be left, if nothing is in flight on it. p.mu
+// is held.
 func (p *pair) boundary() {
-	if l := p.link; l != nil && l.going && len(p.sent) == 0 && !p.sending && !p.opaque {
+	if l := p.link; l != nil && l.going && len(p.sent) == 0 && !p.sending && len(p.unsent) == 0 && !p.opaque {
 		l.setFree()
-		l.conn.Close()
+		l.close()
 	}
 }

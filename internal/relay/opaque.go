@@ -35,9 +35,14 @@ func (p *pair) setOpaque(unparsed bool) {
 // that are due come first, so that they are counted. It returns false at the
 // end.
 func (p *pair) goOpaque() bool {
+	p.stage = passingUnread
 	p.mu.Lock()
-	for len(p.sent) > 0 && !p.sending && !p.opaque && !p.ended && !p.last {
+	for len(p.sent) > 0 && !p.sending && !p.opaque && !p.ended && !p.last && !p.frozen() {
 		p.changed.Wait()
+	}
+	if p.frozen() {
+		p.mu.Unlock()
+		return false
 	}
 	if p.ended || p.last {
 		p.mu.Unlock()
@@ -66,7 +71,7 @@ func (p *pair) goOpaque() bool {
 		p.mu.Lock()
 		p.slide()
 		p.mu.Unlock()
-		switch err := p.in.fill(); {
+		switch err := p.fill(); {
 		case errors.Is(err, io.EOF):
 			closeWrite(l.conn)
 			return p.awaitSilence()
@@ -79,7 +84,7 @@ func (p *pair) goOpaque() bool {
 // slide gives an opaque connection of which one side has said all some time for
 // what the other one says next. p.mu is held.
 func (p *pair) slide() {
-	if !p.opaque || (!p.said && !p.silent) {
+	if !p.opaque || (!p.said && !p.silent) || p.frozen() {
 		return
 	}
 	by := time.Now().Add(p.relay.limits.Stall)
@@ -94,11 +99,12 @@ func (p *pair) slide() {
 // awaitSilence waits until an opaque instance has said all, when no more of the
 // client is passed on.
 func (p *pair) awaitSilence() bool {
+	p.stage = awaitingSilence
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.said = true
 	p.slide()
-	for !p.silent && !p.ended && p.link != nil {
+	for !p.silent && !p.ended && p.link != nil && !p.frozen() {
 		p.changed.Wait()
 	}
 	return false
@@ -107,6 +113,7 @@ func (p *pair) awaitSilence() bool {
 // halfClose tells the instance that the client has said all, and waits until it
 // has answered.
 func (p *pair) halfClose() {
+	p.stage = awaitingLast
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.link != nil && (len(p.sent) > 0 || p.opaque) {
@@ -114,7 +121,7 @@ func (p *pair) halfClose() {
 	}
 	p.said = true
 	p.slide()
-	for (len(p.sent) > 0 || p.writing || (p.opaque && !p.silent)) && !p.ended && !p.last {
+	for (len(p.sent) > 0 || p.writing || (p.opaque && !p.silent)) && !p.ended && !p.last && !p.frozen() {
 		p.changed.Wait()
 	}
 }
@@ -130,7 +137,7 @@ func (p *pair) endOpaque(clean bool) {
 	}
 	closeWrite(p.client)
 	p.slide()
-	for !p.ended {
+	for !p.ended && !p.frozen() {
 		p.changed.Wait()
 	}
 }

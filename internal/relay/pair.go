@@ -12,11 +12,19 @@ import (
 // instance. Two goroutines work on it: one reads the client (request.go), one
 // the instance (response.go).
 type pair struct {
-	relay  *Relay
-	home   *slot
-	client net.Conn
-	in     *source // of the client; used by the request goroutine only
-	asked  bool    // a request has been passed on; request goroutine only
+	relay   *Relay
+	home    *slot
+	client  net.Conn
+	in      *source    // of the client; used by the request goroutine only
+	forward *forwarder // nil: heads stay as they are; request goroutine only
+	asked   bool       // a request has been passed on; request goroutine only
+
+	stage     stage     // what the request goroutine does; it only
+	body      body      // in passingBody
+	upgrading bool      // the last request asks to leave HTTP/1.x; request goroutine only
+	headBy    time.Time // when the head that has begun must be whole; zero: none has; request goroutine only
+	taken     bool      // it was handed over, and has not gone on yet; request goroutine only
+	keepBy    bool      // readBy is to stay for the next read, which a hand-over has cut off; request goroutine only
 
 	mu      sync.Mutex
 	changed *sync.Cond // on mu: link, sent, opaque or ended has changed
@@ -30,10 +38,16 @@ type pair struct {
 	sending   bool   // the body of the newest request is still being passed on
 	repeating bool   // the response goroutine looks for another link for the request in sent
 	opaque    bool   // bytes pass both ways, unread
+	replying  bool   // a byte of the response to the oldest request has passed on
+	refusing  bool   // the request goroutine answers in the instance's place: nothing of its passes any more
 	said      bool   // the client has said all
 	silent    bool   // the instance has said all it will on this link, and opaque is set
 	last      bool   // the client has got its last response; it is only left to hang up
 	ended     bool   // the client's connection is closed
+	// unsent and untold have waited since the relay was handed over: for the
+	// instance, before all else the client says, and for the client, of an answer
+	// of the relay's own.
+	unsent, untold []byte
 
 	readBy  time.Time // the read deadline of client; request goroutine only
 	writeBy time.Time // its write deadline; response goroutine only
@@ -47,6 +61,8 @@ type request struct {
 	at      time.Time // when it was passed on
 	// again is the whole request, if it may be sent a second time; else nil.
 	again []byte
+	// unread is that the instance it was passed on to has not read it.
+	unread bool
 }
 
 func newPair(r *Relay, home *slot, conn net.Conn) (*pair, error) {
@@ -55,36 +71,41 @@ func newPair(r *Relay, home *slot, conn net.Conn) (*pair, error) {
 		return nil, err
 	}
 	p := &pair{relay: r, home: home, client: conn, in: in}
+	if r.forwarded {
+		p.forward = &forwarder{client: addrPortOf(conn.RemoteAddr()).Addr()}
+	}
 	p.changed = sync.NewCond(&p.mu)
 	return p, nil
 }
 
 // serve works until the client's connection is closed and both goroutines are
-// done with it.
+// done with it, or the relay is handed over.
 func (p *pair) serve() {
+	defer p.relay.running.Done()
 	p.readRequests()
-	p.end()
-	p.in.release()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.counted != nil {
-		p.counted.counters.ConnClosed()
+	if p.end() {
+		p.relay.forget(p)
 	}
 }
 
-// end closes both connections and waits for the response goroutine.
-func (p *pair) end() {
+// end closes both connections and waits for the response goroutine. It is false
+// when HandOver sees to the rest.
+func (p *pair) end() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.frozen() {
+		return false
+	}
 	p.ended = true
 	p.client.Close()
 	p.changed.Broadcast()
 	if p.link != nil {
-		p.link.conn.Close()
+		p.link.close()
 	}
-	for p.link != nil || p.repeating {
+	for (p.link != nil || p.repeating) && !p.frozen() {
 		p.changed.Wait()
 	}
+	return !p.frozen()
 }
 
 // abort closes both connections from outside; the goroutines find out.
@@ -99,7 +120,7 @@ func (p *pair) abort() {
 		p.ended = true
 		p.changed.Broadcast()
 		if p.link != nil {
-			p.link.conn.Close()
+			p.link.close()
 		}
 	}()
 }
@@ -119,7 +140,7 @@ var errScarce = errors.New("no descriptor is left")
 func (p *pair) connect() (*link, error) {
 	r := p.relay
 	var giveUp <-chan time.Time
-	tried := map[*slot]bool{}
+	tried := map[*Instance]bool{}
 	for {
 		s, inst, changed := r.pick(p.home, tried)
 		if s != nil {
@@ -132,10 +153,14 @@ func (p *pair) connect() (*link, error) {
 				r.rare.log("cannot connect to an instance", err)
 				return nil, errScarce
 			}
-			tried[s] = true
+			tried[inst] = true
 			continue
 		}
-		// In this order: who closes the relay after pick wakes those who wait.
+		// In this order: who closes the relay after pick, or hands it over, wakes
+		// those who wait.
+		if p.frozen() {
+			return nil, errFrozen
+		}
 		if p.isEnded() || r.isClosed() {
 			return nil, errEnded
 		}
@@ -184,17 +209,34 @@ func (p *pair) finish() {
 	}
 	p.sent = nil
 	closeWrite(p.client)
-	_ = p.client.SetReadDeadline(time.Now().Add(lingerTime))
+	p.lingerOn()
+	p.changed.Broadcast()
+}
+
+// lingerOn bounds how long the request goroutine reads on. p.mu is held.
+func (p *pair) lingerOn() {
+	if !p.frozen() {
+		_ = p.client.SetReadDeadline(time.Now().Add(lingerTime))
+	}
+}
+
+// hangUp ends the client's connection at once: it has got its last response,
+// and has said that it asks for nothing more. p.mu is held.
+func (p *pair) hangUp() {
+	p.last, p.ended = true, true
+	p.client.Close()
 	p.changed.Broadcast()
 }
 
 // reset ends the client's connection so that it cannot take what it has got for
-// a whole response.
+// a whole response. p.mu is held.
 func (p *pair) reset() {
-	if tcp, ok := p.client.(*net.TCPConn); ok {
-		_ = tcp.SetLinger(0)
+	if s, ok := p.client.(interface{ SetLinger(int) error }); ok {
+		_ = s.SetLinger(0)
 	}
+	p.ended = true
 	p.client.Close()
+	p.changed.Broadcast()
 }
 
 // closeWrite tells the other end that nothing more comes.

@@ -230,8 +230,8 @@ func TestRequestsInPieces(t *testing.T) {
 	for _, tt := range requestHeads {
 		check(tt.name, []byte(tt.head))
 	}
-	for i, data := range smuggled {
-		check(fmt.Sprint("smuggled ", i), []byte(data))
+	for _, c := range framingCases(t, "requests.json") {
+		check(c.Family+" "+c.Name, c.bytes())
 	}
 }
 
@@ -273,7 +273,7 @@ func TestConversationsByteByByte(t *testing.T) {
 					small.turns = append(small.turns, turn{whole.client, whole.say[i : i+1]})
 				}
 			}
-			small.check(t)
+			small.check(t, Options{}, nil)
 		})
 	}
 }

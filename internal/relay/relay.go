@@ -17,7 +17,17 @@ type Options struct {
 	// live instance with the fewest requests in flight; ties go to the one
 	// with the fewest connections, then to that one. A connection that cannot
 	// be followed counts as one request.
-	Hash   bool
+	Hash bool
+	// Forwarded adds X-Forwarded-For, -Proto and -Host to requests, unless they
+	// cannot be followed.
+	Forwarded bool
+	// ProxyProtocol begins each connection to an instance with the PROXY
+	// protocol's header, version 2.
+	ProxyProtocol bool
+	// Strict answers what cannot be followed with 400 or 431 instead of passing
+	// it on unread, and an instance's answer that cannot with 502. A protocol
+	// that both sides agree on (101, or 2xx to CONNECT) passes all the same.
+	Strict bool
 	Limits Limits
 	// Log, if set, gets a sentence for a human, of each kind one a minute at
 	// most. It must not block.
@@ -26,17 +36,25 @@ type Options struct {
 
 // Instance is a live process that serves a slot.
 type Instance struct {
-	Network, Address string      // to dial
-	Alive            func() bool // whether the process still runs; nil: assume so. Must not block
+	Generation       int    // tells it from the slot's instances before and after it
+	Network, Address string // to dial
+	// Dial, if set, connects instead.
+	Dial  func(context.Context) (net.Conn, error)
+	Alive func() bool // whether the process still runs; nil: assume so. Must not block
 }
 
 // Relay serves the public sockets of one app. All methods may be called by any
 // goroutine.
 type Relay struct {
-	hash   bool
+	hash, forwarded, proxyProtocol, strict bool
+
 	limits Limits
 	rare   rare
-	dial   func(*Instance) (instanceConn, error)
+	dial   func(context.Context, *Instance) (instanceConn, error)
+
+	frozen atomic.Bool     // nothing goes on: it is being handed over, or has been taken and not started yet
+	ctx    context.Context // ends when the relay is handed over
+	stop   context.CancelFunc
 
 	mu      sync.Mutex
 	slots   map[int]*slot
@@ -45,17 +63,17 @@ type Relay struct {
 	changed chan struct{} // closed and replaced when a slot goes live or none is left, a pair ends, or the relay closes
 	closed  bool
 
-	running sync.WaitGroup // acceptors, pairs and the watch
+	running sync.WaitGroup // acceptors, both goroutines of pairs, the watch, and drains
 }
 
 // slot is one place on the port. Its fields are guarded by Relay.mu.
 type slot struct {
 	index     int
-	listeners []net.Listener
+	listeners []acceptor
 	counters  *traffic.Counters
-	live      *Instance // nil: nobody to give connections to
-	links     map[*link]struct{}
-	claims    atomic.Int64 // links that stand for a request, see link.claim; not guarded
+	live      *Instance          // nil: nobody to give connections to
+	links     map[*link]struct{} // also to instances that were live before
+	claims    atomic.Int64       // links that stand for a request, see link.claim; not guarded
 }
 
 // load is how much a slot's instance has to do: requests in flight.
@@ -63,24 +81,31 @@ func (s *slot) load() int64 { return s.counters.Totals().InFlight + s.claims.Loa
 
 // New returns a Relay without slots.
 func New(o Options) *Relay {
+	ctx, stop := context.WithCancel(context.Background())
 	return &Relay{
-		hash:    o.Hash,
-		limits:  o.Limits.withDefaults(),
-		rare:    rare{say: o.Log},
-		dial:    dial,
-		slots:   map[int]*slot{},
-		pairs:   map[*pair]struct{}{},
-		vacant:  time.Now(),
-		changed: make(chan struct{}),
+		hash:          o.Hash,
+		forwarded:     o.Forwarded,
+		proxyProtocol: o.ProxyProtocol,
+		strict:        o.Strict,
+		limits:        o.Limits.withDefaults(),
+		rare:          rare{say: o.Log},
+		dial:          dial,
+		ctx:           ctx,
+		stop:          stop,
+		slots:         map[int]*slot{},
+		pairs:         map[*pair]struct{}{},
+		vacant:        time.Now(),
+		changed:       make(chan struct{}),
 	}
 }
 
 // AddSlot takes over a listening socket of a slot and counts what the slot's
-// instances serve in c. A slot may have several sockets, with one c.
+// instances serve in c. A slot may have several sockets, with one c, or with a nil
+// l none.
 func (r *Relay) AddSlot(index int, l net.Listener, c *traffic.Counters) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.slots) == 0 {
+	if len(r.slots) == 0 && !r.frozen.Load() {
 		r.running.Add(1)
 		go r.watch()
 	}
@@ -89,12 +114,27 @@ func (r *Relay) AddSlot(index int, l net.Listener, c *traffic.Counters) {
 		s = &slot{index: index, counters: c, links: map[*link]struct{}{}}
 		r.slots[index] = s
 	}
-	s.listeners = append(s.listeners, l)
-	r.running.Add(1)
-	go r.accept(s, l)
+	if s.counters == nil { // of a relay that was taken
+		s.counters = c
+	}
+	if l == nil {
+		return
+	}
+	a := newAcceptor(l)
+	s.listeners = append(s.listeners, a)
+	if !r.frozen.Load() {
+		r.running.Add(1)
+		go r.accept(s, a)
+	}
 }
 
-// Admit makes an instance live: new connections may go to it.
+// Serve takes over a connection that somebody else has accepted, of which no slot
+// is preferred.
+func (r *Relay) Serve(conn net.Conn) { r.begin(nil, conn) }
+
+// Admit makes an instance live: new connections may go to it. Where another
+// generation was live, none go to that any more; what it has stays, until it is
+// drained or ends.
 func (r *Relay) Admit(index int, in Instance) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -104,18 +144,18 @@ func (r *Relay) Admit(index int, in Instance) {
 	}
 }
 
-// Withdraw tells that a slot's instance is gone.
-func (r *Relay) Withdraw(index int) {
+// Withdraw tells that an instance of a slot is gone.
+func (r *Relay) Withdraw(index, generation int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if s := r.slots[index]; s != nil {
-		r.vacate(s)
+		r.vacate(s, generation)
 	}
 }
 
-// vacate makes a slot's instance live no more. r.mu is held.
-func (r *Relay) vacate(s *slot) {
-	if s.live == nil {
+// vacate makes an instance of a slot live no more. r.mu is held.
+func (r *Relay) vacate(s *slot, generation int) {
+	if s.live == nil || s.live.Generation != generation {
 		return
 	}
 	s.live = nil
@@ -142,19 +182,28 @@ func (r *Relay) anyLive() bool {
 	return false
 }
 
-// Drain gives nothing new to a slot's instance and makes each of its
+// Drain gives nothing new to an instance of a slot and makes each of its
 // connections leave it as soon as no request is in flight there; the client
 // keeps its connection, and its next request goes to another instance. Drain
-// returns when no request is left, or with ctx's error. Connections that cannot
-// be followed are not waited for: only the instance can end them well.
-func (r *Relay) Drain(ctx context.Context, index int) error {
+// returns when no request is left, or with ctx's error, or errFrozen when the relay
+// is handed over. Connections that cannot be followed are not waited for: only the
+// instance can end them well.
+func (r *Relay) Drain(ctx context.Context, index, generation int) error {
 	r.mu.Lock()
+	if r.frozen.Load() {
+		r.mu.Unlock()
+		return errFrozen
+	}
+	r.running.Add(1)
+	defer r.running.Done()
 	s := r.slots[index]
 	var leaving []*link
 	if s != nil {
-		r.vacate(s)
+		r.vacate(s, generation)
 		for l := range s.links {
-			leaving = append(leaving, l)
+			if l.inst.Generation == generation {
+				leaving = append(leaving, l)
+			}
 		}
 	}
 	r.mu.Unlock()
@@ -166,6 +215,8 @@ func (r *Relay) Drain(ctx context.Context, index int) error {
 		case <-l.free:
 		case <-ctx.Done():
 			return ctx.Err()
+		case <-r.ctx.Done():
+			return errFrozen
 		}
 	}
 	return nil
@@ -184,7 +235,8 @@ func (r *Relay) Release() {
 }
 
 // Flush waits, after Release, until clients have been sent all that instances
-// had to say, which takes until these end their connections, or for ctx's end.
+// had to say, which takes until these end their connections, or for ctx's end, or
+// until the relay is handed over.
 func (r *Relay) Flush(ctx context.Context) {
 	for {
 		r.mu.Lock()
@@ -201,6 +253,8 @@ func (r *Relay) Flush(ctx context.Context) {
 		case <-changed:
 		case <-ctx.Done():
 			return
+		case <-r.ctx.Done():
+			return
 		}
 	}
 }
@@ -214,6 +268,7 @@ func (r *Relay) Close() {
 	}
 	r.mu.Unlock()
 	r.running.Wait()
+	r.stop()
 }
 
 func (r *Relay) isClosed() bool {
@@ -236,15 +291,15 @@ func (r *Relay) wake() {
 }
 
 // pick chooses who gets a connection that came in at home, among the live
-// slots that are not in tried. It returns nil, and what to wait for, when there
+// instances that are not in tried. It returns nil, and what to wait for, when there
 // is none.
-func (r *Relay) pick(home *slot, tried map[*slot]bool) (*slot, *Instance, <-chan struct{}) {
+func (r *Relay) pick(home *slot, tried map[*Instance]bool) (*slot, *Instance, <-chan struct{}) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var best *slot
 	var least int64
 	for _, s := range r.slots {
-		if r.closed || s.live == nil || tried[s] || (s.live.Alive != nil && !s.live.Alive()) {
+		if r.closed || s.live == nil || tried[s.live] || (s.live.Alive != nil && !s.live.Alive()) {
 			continue
 		}
 		if s == home && r.hash {

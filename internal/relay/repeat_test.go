@@ -96,3 +96,37 @@ func TestNoRepeatWithBody(t *testing.T) {
 	}
 	eventually(t, "the request is given up", func() bool { return r.counters[0].Totals().InFlight == 0 })
 }
+
+// An instance that lives and closes the connection when it has read a request has
+// answered: it is not asked again, however often it has answered before.
+func TestNoRepeatOfWhatWasRead(t *testing.T) {
+	for _, before := range []int{0, 3} {
+		r := newRig(t, 1, Options{})
+		var asked atomic.Int32
+		in := script(t, func(c net.Conn) {
+			br := bufio.NewReader(c)
+			for range before + 1 {
+				if _, err := http.ReadRequest(br); err != nil {
+					return
+				}
+				if int(asked.Add(1)) <= before {
+					io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+				}
+			}
+		})
+		in.Alive = func() bool { return true }
+		r.relay.Admit(0, in)
+		c := r.dial(0)
+		br := bufio.NewReader(c)
+		for range before {
+			exchange(t, c, br, getRequest, "GET")
+		}
+		io.WriteString(c, getRequest)
+		if b, _ := io.ReadAll(br); len(b) != 0 {
+			t.Errorf("the client got %q", b)
+		}
+		if n := int(asked.Load()); n != before+1 {
+			t.Errorf("the instance was asked %d times, want %d", n, before+1)
+		}
+	}
+}

@@ -2,8 +2,8 @@ package relay
 
 import (
 	"errors"
-	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"time"
 )
@@ -11,21 +11,32 @@ import (
 // readRequests passes on what the client sends, until it has nothing more to
 // say or the pair has ended.
 func (p *pair) readRequests() {
-	if !p.firstBytes() {
-		return
-	}
-	for p.nextRequests() {
+	more := p.goOn()
+	for more && !p.frozen() {
+		more = p.nextRequests()
 	}
 }
 
 // firstBytes waits for the client to begin. In some protocols the server speaks
 // first: a client that stays silent gets a link to an instance that may.
 func (p *pair) firstBytes() bool {
-	p.readWithin(firstByte)
-	err := p.in.fill()
-	if !errors.Is(err, os.ErrDeadlineExceeded) {
-		return err == nil
+	if p.relay.strict {
+		return true
 	}
+	p.readWithin(firstByte)
+	switch err := p.fill(); {
+	case err == nil:
+		p.stage = passingRequests
+		return true
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return p.greet()
+	}
+	return false
+}
+
+// greet gives a silent client a link.
+func (p *pair) greet() bool {
+	p.stage = greeting
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.ensureLink() == nil
@@ -34,9 +45,10 @@ func (p *pair) firstBytes() bool {
 // nextRequests passes on one request, and with it all that the client has
 // pipelined behind it so far. It returns false when there will be no more.
 func (p *pair) nextRequests() bool {
+	p.stage = passingRequests
 	switch err := p.awaitHead(); {
 	case errors.Is(err, errNotHTTP), errors.Is(err, errAmbiguous), errors.Is(err, io.ErrShortBuffer):
-		return p.goOpaque()
+		return p.unfollowed(err)
 	case errors.Is(err, io.EOF):
 		p.halfClose()
 		return false
@@ -44,31 +56,35 @@ func (p *pair) nextRequests() bool {
 		return false
 	}
 	b := p.in.bytes()
-	var batch batch
+	batch := batch{whole: p.relay.strict, forward: p.forward}
 	if err := batch.collect(b); err != nil {
-		return p.goOpaque()
+		return p.unfollowed(err)
 	}
-	l, err := p.send(&batch, b[:batch.n])
+	l, err := p.send(&batch, batch.bytes(b))
+	if p.forward != nil {
+		p.forward.release()
+	}
 	switch {
 	case errors.Is(err, errNobody):
-		p.refuse("No instance of this app is running.\n")
+		p.answer(http.StatusServiceUnavailable, "No instance of this app is running.\n", "Retry-After: 1\r\n")
 		return false
 	case errors.Is(err, errScarce):
-		p.refuse("Too many connections are open.\n")
+		p.answer(http.StatusServiceUnavailable, "Too many connections are open.\n", "Retry-After: 1\r\n")
 		return false
 	case l == nil: // not sent at all
 		return p.instead()
 	}
 	p.in.consume(batch.n)
 	p.asked = true
+	p.body, p.upgrading = batch.body, batch.upgrade
 	switch {
 	case err != nil:
 		return p.afterFailure(l)
 	case batch.broken:
-		return p.goOpaque()
-	case batch.open && !p.passBody(&batch.body):
+		return p.unfollowed(errAmbiguous)
+	case batch.open && !p.passBody():
 		return false
-	case batch.upgrade:
+	case p.upgrading:
 		return p.awaitUpgrade()
 	}
 	return true
@@ -79,11 +95,11 @@ func (p *pair) nextRequests() bool {
 // head cut off, which no instance needs to see; errNotHTTP,
 // errAmbiguous and io.ErrShortBuffer that its bytes cannot be followed.
 func (p *pair) awaitHead() error {
-	var headBy time.Time // once the head has begun
 	for scanned := 0; ; {
 		b := p.in.bytes()
 		end, next, err := scanHead(b, scanned)
 		if err != nil || end > 0 {
+			p.headBy = time.Time{}
 			return err
 		}
 		scanned = next
@@ -96,22 +112,24 @@ func (p *pair) awaitHead() error {
 			return errNotHTTP
 		default:
 			now := time.Now()
-			if headBy.IsZero() {
-				headBy = now.Add(p.relay.limits.Head)
+			if p.headBy.IsZero() {
+				p.headBy = now.Add(p.relay.limits.Head)
 			}
-			by := headBy
+			by := p.headBy
 			// Perhaps the beginning of something else, whose client waits for
 			// an answer.
-			if soon := now.Add(firstByte); !knownMethod(b) && soon.Before(by) {
+			if soon := now.Add(firstByte); !p.relay.strict && !knownMethod(b) && soon.Before(by) {
 				by = soon
 			}
 			p.readUntil(by)
 		}
-		err = p.in.fill()
+		err = p.fill()
 		p.mu.Lock()
 		opaque, last, waiting := p.opaque, p.last, len(p.sent) > 0 || p.writing
 		p.mu.Unlock()
 		switch {
+		case errors.Is(err, errFrozen):
+			return err
 		case last:
 			p.linger(err)
 			return errEnded
@@ -120,6 +138,8 @@ func (p *pair) awaitHead() error {
 		case err == nil:
 		case errors.Is(err, os.ErrDeadlineExceeded) && idle && waiting:
 			p.readBy = time.Time{} // a slow response is no idle client
+		case p.relay.strict:
+			return err
 		case errors.Is(err, os.ErrDeadlineExceeded) && !idle && !knownMethod(b):
 			return errNotHTTP
 		case errors.Is(err, io.EOF) && !idle && !surelyRequest(b):
@@ -137,10 +157,10 @@ func (p *pair) awaitHead() error {
 // what that means.
 func (p *pair) send(t *batch, b []byte) (*link, error) {
 	p.mu.Lock()
-	for !p.ended && !p.opaque && !p.last && p.mustWait(len(t.requests)) {
+	for !p.ended && !p.opaque && !p.last && !p.frozen() && p.mustWait(len(t.requests)) {
 		p.changed.Wait()
 	}
-	if p.ended || p.opaque || p.last {
+	if p.ended || p.opaque || p.last || p.frozen() {
 		p.mu.Unlock()
 		return nil, errEnded
 	}
@@ -172,9 +192,9 @@ func (p *pair) send(t *batch, b []byte) (*link, error) {
 
 // mustWait tells that n more requests cannot be sent yet: too many wait for
 // their answers, or the link is to be left first, or is being replaced by the
-// response goroutine. p.mu is held.
+// response goroutine, which has a request to send first. p.mu is held.
 func (p *pair) mustWait(n int) bool {
-	return (len(p.sent) > 0 && len(p.sent)+n > maxPipelined) ||
+	return p.repeating || (len(p.sent) > 0 && len(p.sent)+n > maxPipelined) ||
 		(p.link != nil && p.link.going) ||
 		(p.link == nil && len(p.sent) > 0)
 }
@@ -190,6 +210,7 @@ func (p *pair) ensureLink() error {
 			return err
 		}
 		if p.attach(l) {
+			p.relay.running.Add(1)
 			go p.readResponses(l)
 		} else if p.ended {
 			return errEnded
@@ -198,23 +219,40 @@ func (p *pair) ensureLink() error {
 	return nil
 }
 
-// writeLink passes bytes of the client on.
+// writeLink passes bytes of the client on. What a hand-over cuts off passes later,
+// and is no error.
 func (p *pair) writeLink(l *link, b []byte) error {
+	// A first small write leaves at once anyway; behind it, a part of a request
+	// would wait until what came before is acknowledged. Most connections of one
+	// request need no system call for that.
+	if l.used || len(b) > bufferSize {
+		l.hurry()
+	}
+	l.used = true
 	n, err := l.conn.Write(b)
 	l.slot.counters.AddBytes(n, 0)
+	if p.cut(err) {
+		p.leaveUnsent(b[n:])
+		return nil
+	}
 	return err
 }
 
 // passBody passes on the rest of the last request's body.
-func (p *pair) passBody(rest *body) bool {
+func (p *pair) passBody() bool {
+	p.stage = passingBody
 	for done := false; !done; {
 		if len(p.in.bytes()) == 0 {
 			p.readWithin(p.relay.limits.Stall)
-			if err := p.in.fill(); err != nil {
+			if p.body.bulk() >= spliceMin {
+				p.moveBody(&p.body)
+			}
+			if err := p.fill(); err != nil {
 				p.mu.Lock()
 				last := p.last
 				p.mu.Unlock()
 				switch {
+				case errors.Is(err, errFrozen):
 				case last:
 					p.linger(err)
 				case errors.Is(err, io.EOF):
@@ -236,16 +274,19 @@ func (p *pair) passBody(rest *body) bool {
 			return false
 		}
 		b := p.in.bytes()
+		rest := p.body
 		n, end, err := rest.feed(b)
 		if err != nil {
-			return p.goOpaque()
+			return p.unfollowed(err)
 		}
+		p.body = rest
 		if p.writeLink(l, b[:n]) != nil {
 			return p.afterFailure(l)
 		}
 		p.in.consume(n)
 		done = end
 	}
+	p.stage = passingRequests
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.sending = false
@@ -253,11 +294,37 @@ func (p *pair) passBody(rest *body) bool {
 	return true
 }
 
+// moveBody passes much of a body on within the kernel. What has failed, the next
+// read or write tells.
+func (p *pair) moveBody(rest *body) {
+	p.mu.Lock()
+	l, going := p.link, !p.opaque && !p.last
+	p.mu.Unlock()
+	if l == nil || !going {
+		return
+	}
+	raw, err := l.conn.SyscallConn()
+	if err != nil {
+		return
+	}
+	l.hurry()
+	failed := move(raw, p.in.raw, rest.bulk(), func(n int) {
+		rest.left -= int64(n)
+		l.slot.counters.AddBytes(n, 0)
+		p.readWithin(p.relay.limits.Stall)
+	})
+	if p.cut(failed.dst) {
+		rest.left -= int64(len(failed.held))
+		p.leaveUnsent(failed.held)
+	}
+}
+
 // awaitUpgrade waits for the answer to a request that asks to leave HTTP/1.x:
 // what comes behind it is read according to that.
 func (p *pair) awaitUpgrade() bool {
+	p.stage = awaitingUpgrade
 	p.mu.Lock()
-	for len(p.sent) > 0 && !p.opaque && !p.ended && !p.last {
+	for len(p.sent) > 0 && !p.opaque && !p.ended && !p.last && !p.frozen() {
 		p.changed.Wait()
 	}
 	p.mu.Unlock()
@@ -268,8 +335,9 @@ func (p *pair) awaitUpgrade() bool {
 // response goroutine decides: the request is sent again over another link, or
 // there is a response all the same, or the pair ends.
 func (p *pair) afterFailure(l *link) bool {
+	p.stage = awaitingDecision
 	p.mu.Lock()
-	for p.link == l && !p.opaque && !p.ended && !p.last {
+	for p.link == l && !p.opaque && !p.ended && !p.last && !p.frozen() {
 		p.changed.Wait()
 	}
 	p.mu.Unlock()
@@ -294,27 +362,24 @@ func (p *pair) instead() bool {
 	return true
 }
 
-// refuse answers for the instances when no connection to one can be had.
-func (p *pair) refuse(why string) {
-	answer := fmt.Sprintf("HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Type: text/plain; charset=utf-8\r\n"+
-		"Retry-After: 1\r\nContent-Length: %d\r\n\r\n%s", len(why), why)
-	_ = p.client.SetWriteDeadline(time.Now().Add(lingerTime))
-	if _, err := p.client.Write([]byte(answer)); err != nil {
-		return
-	}
-	p.mu.Lock()
-	p.finish()
-	p.mu.Unlock()
-	p.linger(nil)
-}
-
 // linger reads and drops what the client still sends, until it hangs up or
 // the deadline set by finish has passed. err is what its last read said.
 func (p *pair) linger(err error) {
 	for err == nil {
 		p.in.release()
-		err = p.in.fill()
+		err = p.fill()
 	}
+}
+
+// fill reads more of what the client says. It is errFrozen when the relay is being
+// handed over.
+func (p *pair) fill() error {
+	err := p.in.fill()
+	if p.cut(err) {
+		p.keepBy = !p.readBy.IsZero()
+		return errFrozen
+	}
+	return err
 }
 
 // readWithin bounds the next reads from the client; 0 lifts the bound. The
@@ -322,6 +387,10 @@ func (p *pair) linger(err error) {
 func (p *pair) readWithin(d time.Duration) {
 	if d == 0 {
 		p.readUntil(time.Time{})
+		return
+	}
+	if p.keepBy {
+		p.keepBy = false
 		return
 	}
 	by := time.Now().Add(d)
@@ -340,5 +409,7 @@ func (p *pair) readUntil(by time.Time) {
 		return // finish has set the deadline
 	}
 	p.readBy = by
-	_ = p.client.SetReadDeadline(by)
+	if !p.frozen() {
+		_ = p.client.SetReadDeadline(by)
+	}
 }

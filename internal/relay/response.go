@@ -8,7 +8,13 @@ import (
 
 // readResponses passes on what the instance at the other end of a link says,
 // and what its successor does if the request had to be sent again.
+//
+// Without a link, it looks for one first.
 func (p *pair) readResponses(l *link) {
+	defer p.relay.running.Done()
+	if l == nil {
+		l = p.repeat()
+	}
 	for l != nil {
 		l = p.readLink(l)
 	}
@@ -22,45 +28,95 @@ type reply struct {
 	status  int
 	latency time.Duration
 	close   bool // it is the connection's last
+	asked   bool // for that, by the client
+
+	due     int  // bytes of the buffer that are to be passed on before more is read
+	last    bool // the connection ends with them
+	strange bool // what follows them is not understood
+	ended   bool // the instance says no more
+	clean   bool // it has ended the connection in good order
+	part    bool // it had not finished a head
 }
 
 // readLink passes on what l says until it ends or is left, and then detaches
 // it. It returns the link to go on with, if any.
 func (p *pair) readLink(l *link) *link {
-	defer l.out.release()
-	var r reply
+	r := &l.reply
+	if r.ended {
+		return p.linkEnded(l, r)
+	}
 	for {
-		if err := l.out.fill(); err != nil {
-			return p.linkEnded(l, &r, err)
-		}
-		b := l.out.bytes()
-		n, last, err := p.follow(l, &r, b)
-		if err != nil {
-			p.mu.Lock()
-			p.setOpaque(!errors.Is(err, errUpgraded))
-			p.mu.Unlock()
-			n = len(b)
-		}
-		if n > 0 && p.writeClient(l, b[:n]) != nil {
+		if r.inBody && r.body.bulk() >= spliceMin && len(l.out.bytes()) == 0 && !p.moveResponse(l, r) {
 			p.drop(l)
 			return nil
 		}
-		l.out.consume(n)
+		if r.due == 0 {
+			switch err := p.readLinkOnce(l, r); {
+			case p.cut(err):
+				return nil
+			case errors.Is(err, errEnded):
+				p.mu.Lock()
+				p.detach(l)
+				p.mu.Unlock()
+				return nil
+			case err != nil:
+				r.ended, r.clean = true, errors.Is(err, io.EOF)
+				return p.linkEnded(l, r)
+			}
+		}
+		if err := p.passDue(l, r); err != nil {
+			if !p.cut(err) {
+				p.drop(l)
+			}
+			return nil
+		}
+		if r.strange && p.relay.strict {
+			p.refuseResponse(l, r)
+			return nil
+		}
 		p.mu.Lock()
 		p.writing = false
 		p.changed.Broadcast()
-		if last {
-			p.finish()
+		if r.last {
+			if r.asked && len(p.sent) == 0 && !p.sending && unread(p.in.raw) == 0 {
+				p.hangUp()
+			} else {
+				p.finish()
+			}
 			p.detach(l)
 		} else {
 			p.boundary()
 			p.slide()
 		}
 		p.mu.Unlock()
-		if last {
+		if r.last {
 			return nil
 		}
 	}
+}
+
+// readLinkOnce reads from the instance and follows that: what is due then is to be
+// passed on. errEnded is that nothing of it is. Any other error is the link's end.
+func (p *pair) readLinkOnce(l *link, r *reply) error {
+	if err := l.out.fill(); err != nil {
+		return err
+	}
+	b := l.out.bytes()
+	n, last, err := p.follow(l, r, b)
+	strange := err != nil && !errors.Is(err, errUpgraded) // the instance is not understood
+	switch {
+	case errors.Is(err, errEnded):
+		return err
+	case strange && p.relay.strict:
+		// n as it is: whole responses go out
+	case err != nil:
+		p.mu.Lock()
+		p.setOpaque(!errors.Is(err, errUpgraded))
+		p.mu.Unlock()
+		n = len(b)
+	}
+	r.due, r.last, r.strange = n, last, strange
+	return nil
 }
 
 // errUpgraded is that both sides have agreed to leave HTTP/1.x.
@@ -73,9 +129,13 @@ var errUpgraded = errors.New("upgraded")
 func (p *pair) follow(l *link, r *reply, b []byte) (n int, last bool, err error) {
 	p.mu.Lock()
 	defer func() {
-		p.writing = n > 0 || err != nil
+		p.writing = n > 0 || (err != nil && !p.refusing)
+		p.replying = r.inBody
 		p.mu.Unlock()
 	}()
+	if p.refusing {
+		return 0, false, errEnded
+	}
 	l.heard = true
 	if p.opaque {
 		return len(b), false, nil
@@ -143,6 +203,7 @@ func (p *pair) beginReply(l *link, r *reply, head []byte) error {
 		status:  h.status,
 		latency: time.Since(q.at),
 		close:   h.close || q.close || kind == closeBody,
+		asked:   q.close,
 	}
 	q.again = nil // it has an answer
 	return nil
@@ -151,32 +212,68 @@ func (p *pair) beginReply(l *link, r *reply, head []byte) error {
 // endReply counts a whole response, to the oldest request. p.mu is held.
 func (p *pair) endReply(l *link, r *reply) {
 	l.slot.counters.RequestDone(r.status, r.latency)
-	l.fresh = false
+	l.answered = true
 	r.inBody = false
 	p.sent = append(p.sent[:0], p.sent[1:]...)
 	p.changed.Broadcast()
 }
 
-// writeClient passes bytes of an instance on.
-func (p *pair) writeClient(l *link, b []byte) error {
+// moveResponse passes much of a response's body on within the kernel. It is false
+// when the client does not take it; whether the instance has failed, the next read
+// tells.
+func (p *pair) moveResponse(l *link, r *reply) bool {
+	p.extendWrite()
+	failed := move(p.in.raw, l.out.raw, r.body.bulk(), func(n int) {
+		r.body.left -= int64(n)
+		l.slot.counters.AddBytes(0, n)
+		p.extendWrite()
+	})
+	if p.cut(failed.dst) {
+		r.body.left -= int64(len(failed.held))
+		l.out.put(failed.held)
+		r.due = len(failed.held)
+		return true
+	}
+	return failed.dst == nil
+}
+
+// extendWrite gives the client time to take more. The deadline may come a tenth
+// early, so that it need not be moved each time.
+func (p *pair) extendWrite() {
 	stall := p.relay.limits.Stall
 	if now := time.Now(); p.writeBy.Sub(now) < stall-stall/10 {
 		p.writeBy = now.Add(stall)
 		_ = p.client.SetWriteDeadline(p.writeBy)
+		// Not under p.mu: who holds that may wait in Close for a write to end. A
+		// freeze that was meanwhile must not be undone.
+		if p.frozen() {
+			_ = p.client.SetWriteDeadline(longAgo)
+		}
 	}
-	n, err := p.client.Write(b)
+}
+
+// passDue passes on what is due of an instance's bytes. What a hand-over cuts off
+// stays due.
+func (p *pair) passDue(l *link, r *reply) error {
+	if r.due == 0 {
+		return nil
+	}
+	p.extendWrite()
+	n, err := p.client.Write(l.out.bytes()[:r.due])
 	l.slot.counters.AddBytes(0, n)
+	l.out.consume(n)
+	r.due -= n
 	return err
 }
 
 // drop ends a client's connection that does not take a response, whatever else
 // it sends, and detaches the link.
 func (p *pair) drop(l *link) {
-	p.client.Close()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.abortSent(l)
 	p.ended = true
+	p.client.Close()
+	p.abortSent(l)
 	p.detach(l)
 }
 
@@ -189,29 +286,42 @@ func (p *pair) abortSent(l *link) {
 	p.changed.Broadcast()
 }
 
-// linkEnded decides what the end of a link, err, means for the client, and
-// detaches it. It returns the link over which the request has been sent again,
-// if that could be done.
-func (p *pair) linkEnded(l *link, r *reply, err error) *link {
-	clean := errors.Is(err, io.EOF)
-	rest := l.out.bytes() // of a head
-	if len(rest) > 0 && p.writeClient(l, rest) != nil {
-		p.drop(l)
-		return nil
+// linkEnded decides what the end of a link means for the client, and detaches it.
+// It returns the link over which the request has been sent again, if that could be
+// done. When the relay is handed over meanwhile, it leaves all as it is, to be called
+// again.
+func (p *pair) linkEnded(l *link, r *reply) *link {
+	r.part = r.part || len(l.out.bytes()) > 0
+	p.mu.Lock()
+	refusing := p.refusing
+	p.mu.Unlock()
+	if !refusing {
+		r.due = len(l.out.bytes())
+		if err := p.passDue(l, r); err != nil {
+			if !p.cut(err) {
+				p.drop(l)
+			}
+			return nil
+		}
 	}
 	p.mu.Lock()
 	switch {
 	case p.ended:
 		p.abortSent(l)
+	case p.refusing: // it is closed for that
 	case p.opaque:
-		p.endOpaque(clean)
-	case r.inBody && r.body.kind == closeBody && clean:
+		p.endOpaque(r.clean)
+		if p.frozen() && !p.ended {
+			p.mu.Unlock()
+			return nil
+		}
+	case r.inBody && r.body.kind == closeBody && r.clean:
 		p.endReply(l, r)
 		p.finish()
-	case r.inBody || len(rest) > 0:
+	case r.inBody || r.part:
 		// Cut off in the middle of a response.
 		p.abortSent(l)
-		if clean {
+		if r.clean {
 			p.finish()
 		} else {
 			p.reset()
@@ -222,6 +332,9 @@ func (p *pair) linkEnded(l *link, r *reply, err error) *link {
 		p.detach(l)
 		p.mu.Unlock()
 		return p.repeat()
+	case p.frozen():
+		p.mu.Unlock()
+		return nil
 	case len(p.sent) > 0 || p.sending:
 		p.abortSent(l)
 		p.finish()
@@ -234,18 +347,19 @@ func (p *pair) linkEnded(l *link, r *reply, err error) *link {
 // deathWait is how long after the end of its connections a process that is
 // being killed may be seen alive: the kernel closes its files before it tells
 // anybody that it is gone, and clusterd takes a moment to note.
-const deathWait = 100 * time.Millisecond
+const deathWait = 500 * time.Millisecond
 
 // mayRepeat tells whether the one request in flight may be sent to another
-// instance: it is idempotent and has no body, no byte of a response has come,
-// and either the connection had been used before, so that the instance may have
-// closed it before it saw the request, or the process is really dead. p.mu is
-// held.
+// instance: it is idempotent and has no body, no byte of a response has come, and
+// either the process is really dead, or it had closed the connection, idle until
+// then, before it read the request. One that lives and has read the request may
+// have closed the connection as its answer. p.mu is held.
 func (p *pair) mayRepeat(l *link) bool {
 	if len(p.sent) != 1 || p.sent[0].again == nil || l.heard || p.sending {
 		return false
 	}
-	if !l.fresh {
+	if l.answered && wasReset(l.out.raw) {
+		p.sent[0].unread = true
 		return true
 	}
 	if l.inst.Alive == nil {
@@ -259,9 +373,9 @@ func (p *pair) mayRepeat(l *link) bool {
 			return false
 		}
 		p.mu.Unlock()
-		time.Sleep(wait)
+		p.relay.sleep(wait)
 		p.mu.Lock()
-		if p.ended || p.opaque || len(p.sent) != 1 || p.sending {
+		if p.frozen() || p.ended || p.opaque || len(p.sent) != 1 || p.sending {
 			return false
 		}
 	}
@@ -275,6 +389,9 @@ func (p *pair) repeat() *link {
 		l, err := p.connect()
 		p.mu.Lock()
 		switch {
+		case errors.Is(err, errFrozen) && !p.ended:
+			p.mu.Unlock()
+			return nil
 		case err != nil || p.ended:
 			if l != nil {
 				p.attach(l) // closes it: the pair has ended
@@ -288,13 +405,19 @@ func (p *pair) repeat() *link {
 			p.mu.Unlock()
 			continue
 		}
-		p.repeating = false
 		q := &p.sent[0]
 		b := q.again
-		q.again = nil
+		if !q.unread { // nobody has read it: whom it comes to next may still die of it
+			q.again = nil
+		}
+		q.unread = false
 		l.begin()
 		p.mu.Unlock()
 		_ = p.writeLink(l, b) // if it fails, the link's end says so
+		p.mu.Lock()
+		p.repeating = false // what the client asks next may follow
+		p.changed.Broadcast()
+		p.mu.Unlock()
 		return l
 	}
 }

@@ -47,6 +47,22 @@ func (s *source) consume(n int) {
 	}
 }
 
+// put makes b what has been read, in place of nothing. It is the source's from now
+// on.
+func (s *source) put(b []byte) {
+	switch {
+	case len(b) == 0:
+		return
+	case len(b) <= bufferSize:
+		s.pooled = buffers.Get().(*[bufferSize]byte)
+		copy(s.pooled[:], b)
+		s.buf = s.pooled[:]
+	default:
+		s.buf = b
+	}
+	s.r, s.w = 0, len(b)
+}
+
 // release drops all bytes, and the buffer.
 func (s *source) release() {
 	if s.pooled != nil {

@@ -24,7 +24,7 @@ func (r *Relay) watch() {
 	defer tick.Stop()
 	for {
 		r.mu.Lock()
-		closed, changed := r.closed, r.changed
+		closed, changed := r.closed || r.frozen.Load(), r.changed
 		r.mu.Unlock()
 		if closed {
 			return
