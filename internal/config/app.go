@@ -11,9 +11,9 @@ import (
 	"unicode"
 )
 
-// maxInstances bounds instances: more of one app on one machine is a slip of
+// MaxInstances bounds instances: more of one app on one machine is a slip of
 // the finger.
-const maxInstances = 1000
+const MaxInstances = 1000
 
 // setInstances reads a number, or "cpus": as many as Go runs threads at once,
 // which is the machine's processors, or fewer where the affinity mask or the
@@ -28,7 +28,7 @@ func setInstances(f field, a *App) bool {
 	if hint := didYouMean(s, []string{"cpus"}); isText && hint != "" {
 		return f.must(be, strings.TrimPrefix(hint, "; "))
 	}
-	n, ok := f.between(0, maxInstances, be)
+	n, ok := f.between(0, MaxInstances, be)
 	if ok {
 		a.Instances = n
 	}
@@ -153,12 +153,17 @@ func (r *reader) draft(base draft, n *node, table string) draft {
 	maps.Copy(d.set, base.set)
 	maps.Copy(d.wrong, base.wrong)
 	d.Env = maps.Clone(base.Env)
+	d.FileEnv = maps.Clone(base.FileEnv)
+	d.EnvFiles = slices.Clone(base.EnvFiles)
+	before := r.files
+	r.files = d.FileEnv
+	defer func() { r.files = before }()
 	d.SuccessCodes = slices.Clone(base.SuccessCodes)
 	d.Command.Argv = slices.Clone(base.Command.Argv)
 	if n == nil {
 		return d
 	}
-	for _, k := range n.keys {
+	for _, k := range filesFirst(n.keys) {
 		key := appKeyNamed(k.name)
 		if key == nil {
 			r.unknownAppKey(k, table)
@@ -168,6 +173,17 @@ func (r *reader) draft(base draft, n *node, table string) draft {
 		d.wrong[k.name] = !key.set(field{k, k.name, r}, &d.App)
 	}
 	return d
+}
+
+// filesFirst puts env_file before all keys that may refer to its variables.
+func filesFirst(keys []*node) []*node {
+	rank := func(k *node) int {
+		if k.name == "env_file" {
+			return 0
+		}
+		return 1
+	}
+	return slices.SortedStableFunc(slices.Values(keys), func(a, b *node) int { return rank(a) - rank(b) })
 }
 
 // own tells whether the app's own table has the key.

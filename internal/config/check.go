@@ -11,23 +11,44 @@ type reader struct {
 	report
 	dir    string // where relative paths of the file start
 	lookup func(string) (string, bool)
+	files  map[string]string // the variables of the files that hold for what is being read
+}
+
+// variable is what a ${VAR} reference finds.
+func (r *reader) variable(name string) (string, bool) {
+	if v, ok := r.files[name]; ok {
+		return v, true
+	}
+	return r.lookup(name)
 }
 
 // config reads the whole file. The result is worth something only when nothing
 // was reported.
 func (r *reader) config(root *node) Config {
 	c := Config{Name: defaultName(filepath.Base(r.dir)), Dir: r.dir}
+	base := draft{App: builtin(r.dir)}
+	if n := root.key("env_file"); n != nil {
+		setEnvFile(field{n, n.name, r}, &base.App)
+	}
+	r.files = base.FileEnv
 	for _, k := range root.keys {
 		switch k.name {
 		case "name":
 			c.Name = r.clusterName(field{k, "name", r})
-		case "apps", "defaults":
+		case "watch_config":
+			if on, ok := k.value.(bool); ok {
+				c.WatchConfig = on
+			} else {
+				field{k, k.name, r}.must("true or false", "")
+			}
+		case "metrics":
+			c.Metrics = r.metrics(field{k, "metrics", r})
+		case "apps", "defaults", "env_file":
 		default:
 			r.unknownTopKey(k)
 		}
 	}
 
-	base := draft{App: builtin(r.dir)}
 	if n := root.key("defaults"); n != nil {
 		if _, ok := n.value.(map[string]any); ok {
 			base = r.draft(base, n, "[defaults]")
@@ -38,11 +59,14 @@ func (r *reader) config(root *node) Config {
 	}
 
 	drafts := r.apps(root, base)
+	r.checkLogs(drafts)
+	r.checkDependencies(drafts)
 	for i := range drafts {
 		r.checkApp(&drafts[i])
 		c.Apps = append(c.Apps, drafts[i].finished())
 	}
 	r.checkPorts(drafts)
+	r.checkMetrics(root.key("metrics"), c.Metrics, drafts)
 	return c
 }
 
@@ -116,13 +140,50 @@ func (r *reader) checkApp(d *draft) {
 	}
 	if d.set["port"] == nil {
 		r.checkWorker(d)
-	} else if d.Listen == ListenSelf && d.Count == CountRelay {
-		r.add(d.blame("count", "listen"), `count = "relay" cannot be had with listen = "self": the instances own the port, `+
-			`and no connection passes through the relay; use listen = "relay", or count = "auto"`)
+	} else if d.Listen != ListenAuto && d.Listen != ListenRelay && d.Count == CountRelay {
+		r.add(d.blame("count", "listen"), `count = "relay" cannot be had with listen = %q: the instances own the port, `+
+			`and no connection passes through the relay; use listen = "relay", or count = "auto"`, d.Listen)
+	}
+	if d.set["port"] != nil {
+		r.checkRelayOnly(d)
+	}
+	if d.set["port"] != nil && d.Listen == ListenRelay && d.Count == CountEBPF {
+		r.add(d.blame("count", "listen"), `count = "ebpf" cannot be had with listen = "relay": it counts what instances accept `+
+			`straight from the kernel; use count = "relay", or listen = "auto"`)
+	}
+	r.identity(d)
+	r.checkSchedule(d)
+	if d.own("watch") && !d.wrong["watch"] && d.Watch.Paths == nil {
+		r.add(d.set["watch"].valueAt, `watch names no paths; add some, such as paths = ["src/**/*.ts"]`)
+	}
+	if d.set["port"] != nil && d.Listen == ListenRelay && d.Count == CountKernel {
+		r.add(d.blame("count", "listen"), `count = "kernel" cannot be had with listen = "relay": the relay counts better; `+
+			`use count = "relay", or listen = "auto"`)
 	}
 	if d.BackoffMin > d.BackoffMax && !d.wrong["backoff_min"] && !d.wrong["backoff_max"] {
 		r.add(d.blame("backoff_min", "backoff_max"), "backoff_min, %s, must not be more than backoff_max, %s",
 			d.given("backoff_min", "100ms"), d.given("backoff_max", "30s"))
+	}
+}
+
+// checkRelayOnly checks that what only the relay can do is asked of the relay.
+func (r *reader) checkRelayOnly(d *draft) {
+	for _, k := range []struct {
+		name string
+		on   bool
+		why  string
+	}{
+		{"forwarded", d.Forwarded, "only the relay adds to requests"},
+		{"proxy_protocol", d.ProxyProtocol, "only the relay makes connections to instances"},
+		{"strict", d.Strict, "only the relay can refuse requests"},
+	} {
+		switch {
+		case !k.on || d.wrong[k.name]:
+		case d.Listen != ListenAuto && d.Listen != ListenRelay && !d.wrong["listen"]:
+			r.add(d.blame(k.name, "listen"), `%s = true cannot be had with listen = %q: %s; use listen = "relay", or "auto"`, k.name, d.Listen, k.why)
+		case (d.Count == CountEBPF || d.Count == CountKernel) && !d.wrong["count"]:
+			r.add(d.blame(k.name, "count"), `%s = true cannot be had with count = %q: %s, and it counts by itself; use count = "relay", or "auto"`, k.name, d.Count, k.why)
+		}
 	}
 }
 
@@ -146,24 +207,46 @@ func (r *reader) checkWorker(d *draft) {
 	if d.Listen != ListenAuto {
 		needsPort("listen")
 	}
-	if d.Count == CountRelay {
+	if d.Count == CountRelay || d.Count == CountEBPF || d.Count == CountKernel {
 		needsPort("count")
 	}
 	if d.Host != "" {
 		needsPort("host")
+	}
+	for _, key := range []string{"forwarded", "proxy_protocol", "strict"} {
+		if n := d.set[key]; n != nil && n.value == true {
+			needsPort(key)
+		}
+	}
+	for key, p := range map[string]Probe{"ready": d.Ready, "health": d.Health} {
+		if p.Reaches() && d.own(key) && !d.wrong[key] {
+			r.add(d.set[key].key(string(p.By)).at, `%s by %q needs a port, and %s has none; add one, such as port = 8080, or ask by "exec"`, key, p.By, d.table)
+		}
 	}
 }
 
 // finished is the app as the supervisor gets it.
 func (d *draft) finished() App {
 	a := d.App
+	for _, p := range []*Probe{&a.Ready, &a.Health} {
+		if p.By == ByExec && p.Exec.Argv == nil {
+			p.Exec.Shell = a.Command.Shell
+		}
+	}
 	if a.Command.Argv != nil {
 		a.Command.Shell = ""
 	}
 	if a.Port == 0 {
 		a.Host, a.Listen = "", ListenAuto
-		if a.Count == CountRelay {
+		a.Forwarded, a.ProxyProtocol, a.Strict = false, false, false
+		if a.Count != CountOff {
 			a.Count = CountAuto
+		}
+		if a.Ready.Reaches() {
+			a.Ready = builtinReady
+		}
+		if a.Health.Reaches() {
+			a.Health = builtinHealth
 		}
 	}
 	return a

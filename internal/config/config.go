@@ -11,7 +11,12 @@ type Config struct {
 	Name string // never empty; default: the name of the file's folder
 	Path string // absolute path of the file, symbolic links resolved
 	Dir  string // folder of Path; relative paths of the file start here
-	Apps []App  // in the order of the file, at least one
+	// Metrics is where Prometheus may ask, "HOST:PORT" as net.Listen takes it; "":
+	// nowhere.
+	Metrics string
+	Apps    []App // in the order of the file, at least one
+
+	WatchConfig bool // apply the file whenever it is saved
 }
 
 // App is the app of that name, or nil. It points into c.Apps.
@@ -33,10 +38,22 @@ type App struct {
 	Instances int    // 0 or more; "cpus" is resolved by Load
 	Cwd       string // absolute
 	Env       map[string]string
+	EnvFiles  []string          // absolute; files that FileEnv comes from, the strongest last
+	FileEnv   map[string]string // weaker than Env, stronger than clusterd's own environment
+	User      string            // its number in decimal; "": clusterd's own
+	Group     string            // likewise; "": that of the user
+	RunAs     *Identity         // what User and Group come to; nil: clusterd's own
+	Umask     *int              // nil: clusterd's own
+	Limits    Limits
 
 	Listen  Listen
 	Count   Count
 	Balance Balance
+
+	// What only the relay can do; see RelayOnly.
+	Forwarded     bool // add X-Forwarded-For, -Proto and -Host to requests
+	ProxyProtocol bool // begin connections to instances with the PROXY protocol's header
+	Strict        bool // refuse what cannot be followed
 
 	Restart       Restart
 	SuccessCodes  []int // exit codes that are no failure, ascending
@@ -49,7 +66,15 @@ type App struct {
 	StopSignal  syscall.Signal
 	StopTimeout time.Duration // then SIGKILL
 
-	Autostart bool
+	Ready     Probe // By "": listening, or, for a worker, at once
+	Health    Probe // By "": none
+	DependsOn []Dependency
+
+	ReloadParallel int // instances replaced at a time
+	Autostart      bool
+	Watch          Watch
+	Log            Log
+	Schedule       Schedule
 }
 
 // Command is what an instance executes: either a line for a shell or an
@@ -58,6 +83,20 @@ type Command struct {
 	Line  string   // run as Shell -c Line
 	Shell string   // the shell for Line; default /bin/sh
 	Argv  []string // executed directly, looked up in PATH when it has no slash
+}
+
+// RelayOnly is the first of the keys by which the app asks for something that
+// only the relay can do; "" if there is none.
+func (a *App) RelayOnly() string {
+	switch {
+	case a.Forwarded:
+		return "forwarded"
+	case a.ProxyProtocol:
+		return "proxy_protocol"
+	case a.Strict:
+		return "strict"
+	}
+	return ""
 }
 
 // Args is the argument vector to execute, the program first.
@@ -95,7 +134,9 @@ type Listen string
 // The ways onto a port.
 const (
 	ListenAuto  Listen = "auto"  // the best that the machine allows
-	ListenRelay Listen = "relay" // the instance listens on a private $PORT behind clusterd's relay
+	ListenAdopt Listen = "adopt" // the instance listens as it does; clusterd gives its socket a place on the port
+	ListenFD    Listen = "fd"    // the instance is given its socket as descriptor 3, by systemd's protocol
+	ListenRelay Listen = "relay" // the instance listens privately behind clusterd's relay
 	ListenSelf  Listen = "self"  // the instance sets SO_REUSEPORT on the public $PORT itself
 )
 
@@ -104,9 +145,11 @@ type Count string
 
 // The count sources.
 const (
-	CountAuto  Count = "auto"  // the best that the app's way onto its port allows
-	CountRelay Count = "relay" // exact, by the relay
-	CountOff   Count = "off"   // nothing is measured
+	CountAuto   Count = "auto"   // the best that the app's way onto its port allows
+	CountEBPF   Count = "ebpf"   // exact, in the kernel
+	CountRelay  Count = "relay"  // exact, by the relay
+	CountKernel Count = "kernel" // connections exact, requests estimated
+	CountOff    Count = "off"    // nothing is measured
 )
 
 // Balance says how new connections are spread over the instances.

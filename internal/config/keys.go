@@ -22,17 +22,25 @@ var appKeys = []appKey{
 	{"instances", setInstances, []string{"workers", "replicas", "processes", "numprocs", "scale", "concurrency"}},
 	{"cwd", setCwd, []string{"dir", "directory", "workdir", "working_dir", "working_directory", "root"}},
 	{"env", setEnv, []string{"environment", "vars", "variables"}},
+	{"env_file", setEnvFile, []string{"dotenv", "envfile", "env_files"}},
 	{"shell", setShell, nil},
+	{"user", setUser, []string{"uid", "run_as"}},
+	{"group", setGroup, []string{"gid"}},
+	{"umask", setUmask, nil},
+	{"limits", setLimits, []string{"resources", "ulimit"}},
 
 	{"listen", word(func(a *App) *Listen { return &a.Listen },
-		[]Listen{ListenAuto, ListenRelay, ListenSelf}, []Listen{"adopt", "fd"}), nil},
+		[]Listen{ListenAuto, ListenAdopt, ListenFD, ListenSelf, ListenRelay}), nil},
 	{"count", word(func(a *App) *Count { return &a.Count },
-		[]Count{CountAuto, CountRelay, CountOff}, []Count{"ebpf", "kernel"}), nil},
+		[]Count{CountAuto, CountEBPF, CountRelay, CountKernel, CountOff}), nil},
 	{"balance", word(func(a *App) *Balance { return &a.Balance },
-		[]Balance{BalanceAuto, BalanceHash}, nil), []string{"load_balancing", "lb"}},
+		[]Balance{BalanceAuto, BalanceHash}), []string{"load_balancing", "lb"}},
+	{"forwarded", boolean(func(a *App) *bool { return &a.Forwarded }), []string{"x_forwarded", "forward_headers", "proxy_headers"}},
+	{"proxy_protocol", boolean(func(a *App) *bool { return &a.ProxyProtocol }), []string{"send_proxy", "proxy"}},
+	{"strict", boolean(func(a *App) *bool { return &a.Strict }), nil},
 
 	{"restart", word(func(a *App) *Restart { return &a.Restart },
-		[]Restart{RestartAlways, RestartOnFailure, RestartNever}, nil), []string{"autorestart", "restart_policy"}},
+		[]Restart{RestartAlways, RestartOnFailure, RestartNever}), []string{"autorestart", "restart_policy"}},
 	{"success_codes", setSuccessCodes, []string{"exitcodes", "exit_codes"}},
 	{"backoff_min", duration(positive, func(a *App) *time.Duration { return &a.BackoffMin }), []string{"restart_delay", "backoff"}},
 	{"backoff_max", duration(positive, func(a *App) *time.Duration { return &a.BackoffMax }), nil},
@@ -42,43 +50,47 @@ var appKeys = []appKey{
 
 	{"stop_signal", setStopSignal, []string{"signal", "kill_signal"}},
 	{"stop_timeout", duration(zeroToo, func(a *App) *time.Duration { return &a.StopTimeout }), []string{"kill_timeout", "grace_period", "stopwaitsecs"}},
+	{"ready", setReady, []string{"readiness", "readiness_probe", "startup_probe"}},
+	{"health", setHealth, []string{"healthcheck", "health_check", "liveness", "liveness_probe"}},
+	{"depends_on", setDependsOn, []string{"depends", "requires", "after", "needs"}},
+
+	{"reload_parallel", integer(1, MaxInstances, func(a *App) *int { return &a.ReloadParallel }), nil},
+	{"watch", setWatch, []string{"watches"}},
+	{"log", setLog, []string{"logs", "logging", "log_file", "out_file", "stdout_logfile"}},
+	{"schedule", setSchedule, []string{"cron", "cron_restart"}},
 	{"autostart", boolean(func(a *App) *bool { return &a.Autostart }), []string{"enabled"}},
 }
 
 // topKeys are the keys that stand before the first table, and the names of the
 // tables.
-var topKeys = []string{"name", "apps", "defaults"}
-
-// Keys that have a meaning, though not in this version. They are errors: a
-// health check that is silently not made would be worse.
-var (
-	laterTopKeys = []string{"watch_config", "metrics", "env_file"}
-	laterAppKeys = []string{
-		"env_file", "user", "group", "umask", "forwarded", "proxy_protocol", "strict", "ready", "health",
-		"depends_on", "reload_parallel", "watch", "limits", "log", "schedule",
-	}
-)
+var topKeys = []string{"name", "watch_config", "metrics", "env_file", "apps", "defaults"}
 
 // builtin is an app before anything is read: the default of every key.
 func builtin(dir string) App {
 	return App{
-		Command:       Command{Shell: "/bin/sh"},
-		Instances:     1,
-		Cwd:           dir,
-		Env:           map[string]string{},
-		Listen:        ListenAuto,
-		Count:         CountAuto,
-		Balance:       BalanceAuto,
-		Restart:       RestartAlways,
-		SuccessCodes:  []int{0},
-		BackoffMin:    100 * time.Millisecond,
-		BackoffMax:    30 * time.Second,
-		BackoffReset:  10 * time.Second,
-		MaxRestarts:   10,
-		RestartWindow: time.Minute,
-		StopSignal:    syscall.SIGTERM,
-		StopTimeout:   10 * time.Second,
-		Autostart:     true,
+		Command:        Command{Shell: "/bin/sh"},
+		Instances:      1,
+		Cwd:            dir,
+		Env:            map[string]string{},
+		FileEnv:        map[string]string{},
+		Listen:         ListenAuto,
+		Count:          CountAuto,
+		Balance:        BalanceAuto,
+		Restart:        RestartAlways,
+		SuccessCodes:   []int{0},
+		BackoffMin:     100 * time.Millisecond,
+		BackoffMax:     30 * time.Second,
+		BackoffReset:   10 * time.Second,
+		MaxRestarts:    10,
+		RestartWindow:  time.Minute,
+		StopSignal:     syscall.SIGTERM,
+		StopTimeout:    10 * time.Second,
+		Ready:          builtinReady,
+		Health:         builtinHealth,
+		ReloadParallel: 1,
+		Autostart:      true,
+		Watch:          Watch{Gitignore: true, Debounce: 300 * time.Millisecond, Action: WatchReload},
+		Log:            Log{MaxSize: 10 << 20, Keep: 5, Format: LogText},
 	}
 }
 
@@ -90,23 +102,19 @@ func appKeyNamed(name string) *appKey {
 	return nil
 }
 
-// isAppKey tells whether an app can have that key, in this version or a later
-// one.
+// isAppKey tells whether an app can have that key.
 func isAppKey(name string) bool {
-	return appKeyNamed(name) != nil || slices.Contains(laterAppKeys, name)
+	return appKeyNamed(name) != nil
 }
 
-// isTopKey tells whether the top of the file can have that key, in this
-// version or a later one.
+// isTopKey tells whether the top of the file can have that key.
 func isTopKey(name string) bool {
-	return slices.Contains(topKeys, name) || slices.Contains(laterTopKeys, name)
+	return slices.Contains(topKeys, name)
 }
 
-// unknownAppKey reports a key that an app of this version does not have.
+// unknownAppKey reports a key that an app does not have.
 func (r *reader) unknownAppKey(k *node, table string) {
 	switch {
-	case slices.Contains(laterAppKeys, k.name):
-		r.add(k.at, "%q is not available in this version of clusterd", k.name)
 	case k.name == "name":
 		r.add(k.at, `unknown key "name" in %s; the app's name is the one in the table's header, the cluster's stands before the first table`, table)
 	case isTopKey(k.name):
@@ -127,12 +135,9 @@ func suggestAppKey(name string) string {
 	return didYouMean(name, names)
 }
 
-// unknownTopKey reports a key that the top of the file does not have in this
-// version.
+// unknownTopKey reports a key that the top of the file does not have.
 func (r *reader) unknownTopKey(k *node) {
 	switch {
-	case slices.Contains(laterTopKeys, k.name):
-		r.add(k.at, "%q is not available in this version of clusterd", k.name)
 	case isAppKey(k.name):
 		r.add(k.at, "unknown key %q at the top of the file; it belongs into [apps.NAME], or into [defaults] for all apps", k.name)
 	default:

@@ -74,24 +74,30 @@ func TestLoadDefaults(t *testing.T) {
 		Path: filepath.Join(dir, "cluster.toml"),
 		Dir:  dir,
 		Apps: []App{{
-			Name:          "web",
-			Command:       Command{Line: "bun server.ts", Shell: "/bin/sh"},
-			Instances:     1,
-			Cwd:           dir,
-			Env:           map[string]string{},
-			Listen:        ListenAuto,
-			Count:         CountAuto,
-			Balance:       BalanceAuto,
-			Restart:       RestartAlways,
-			SuccessCodes:  []int{0},
-			BackoffMin:    100 * time.Millisecond,
-			BackoffMax:    30 * time.Second,
-			BackoffReset:  10 * time.Second,
-			MaxRestarts:   10,
-			RestartWindow: time.Minute,
-			StopSignal:    syscall.SIGTERM,
-			StopTimeout:   10 * time.Second,
-			Autostart:     true,
+			Name:           "web",
+			Command:        Command{Line: "bun server.ts", Shell: "/bin/sh"},
+			Instances:      1,
+			Cwd:            dir,
+			Env:            map[string]string{},
+			Listen:         ListenAuto,
+			Count:          CountAuto,
+			Balance:        BalanceAuto,
+			Restart:        RestartAlways,
+			SuccessCodes:   []int{0},
+			BackoffMin:     100 * time.Millisecond,
+			BackoffMax:     30 * time.Second,
+			BackoffReset:   10 * time.Second,
+			MaxRestarts:    10,
+			RestartWindow:  time.Minute,
+			StopSignal:     syscall.SIGTERM,
+			StopTimeout:    10 * time.Second,
+			Ready:          Probe{Interval: 250 * time.Millisecond, Timeout: 30 * time.Second},
+			Health:         Probe{Interval: 10 * time.Second, Timeout: 2 * time.Second, Failures: 3},
+			ReloadParallel: 1,
+			Autostart:      true,
+			FileEnv:        map[string]string{},
+			Watch:          Watch{Gitignore: true, Debounce: 300 * time.Millisecond, Action: WatchReload},
+			Log:            Log{MaxSize: 10 << 20, Keep: 5, Format: LogText},
 		}},
 	}
 	if diff := cmp.Diff(want, c); diff != "" {
@@ -115,6 +121,9 @@ shell          = "/bin/bash"
 listen         = "relay"
 count          = "relay"
 balance        = "hash"
+forwarded      = true
+proxy_protocol = true
+strict         = true
 restart        = "on-failure"
 success_codes  = [143, 0, 0]
 backoff_min    = "1s"
@@ -124,7 +133,21 @@ max_restarts   = 0
 restart_window = "2h"
 stop_signal    = "int"
 stop_timeout   = "0s"
+ready          = { http = "/ready?now", timeout = "5s" }
+health         = { exec = "curl -f localhost:$PORT", failures = 1, interval = "1m", timeout = "3s" }
+depends_on     = { db = "ready", "migrate" = "done" }
+reload_parallel = 3
 autostart      = false
+umask          = "027"
+limits         = { memory = "1.5GiB", nofile = 64, cpu = 2 }
+watch          = { paths = ["src/**/*.ts", "*.{json,toml}"], ignore = "**/gen", gitignore = false, debounce = "1s", action = "restart" }
+log            = { file = "logs/{app}.log", max_size = "64KiB", keep = 0, format = "json" }
+[apps.db]
+command        = "db"
+[apps.migrate]
+command        = "migrate"
+restart        = "never"
+depends_on     = ["db"]
 `)
 	if err := os.Mkdir(filepath.Join(dir, "src"), 0o755); err != nil {
 		t.Fatal(err)
@@ -151,6 +174,9 @@ autostart      = false
 			Listen:        ListenRelay,
 			Count:         CountRelay,
 			Balance:       BalanceHash,
+			Forwarded:     true,
+			ProxyProtocol: true,
+			Strict:        true,
 			Restart:       RestartOnFailure,
 			SuccessCodes:  []int{0, 143},
 			BackoffMin:    time.Second,
@@ -160,9 +186,28 @@ autostart      = false
 			RestartWindow: 2 * time.Hour,
 			StopSignal:    syscall.SIGINT,
 			StopTimeout:   0,
-			Autostart:     false,
+			Ready:         Probe{By: ByHTTP, HTTP: "/ready?now", Interval: 250 * time.Millisecond, Timeout: 5 * time.Second},
+			Health: Probe{
+				By: ByExec, Exec: Command{Line: "curl -f localhost:$PORT", Shell: "/bin/bash"},
+				Interval: time.Minute, Timeout: 3 * time.Second, Failures: 1,
+			},
+			DependsOn:      []Dependency{{"db", UntilReady}, {"migrate", UntilDone}},
+			ReloadParallel: 3,
+			Autostart:      false,
+			FileEnv:        map[string]string{},
+			Umask:          new(0o27),
+			Limits:         Limits{Memory: 3 << 29, Nofile: 64, CPU: 2},
+			Watch: Watch{
+				Paths: []string{"src/**/*.ts", "*.{json,toml}"}, Ignore: []string{"**/gen"},
+				Debounce: time.Second, Action: WatchRestart,
+			},
+			Log: Log{File: filepath.Join(dir, "logs/web.log"), MaxSize: 64 << 10, Format: LogJSON},
 		}},
 	}
+	if diff := cmp.Diff([]Dependency{{"db", UntilReady}}, c.App("migrate").DependsOn); diff != "" {
+		t.Errorf("depends_on of migrate (-want +got):\n%s", diff)
+	}
+	c.Apps = c.Apps[:1]
 	if diff := cmp.Diff(want, c); diff != "" {
 		t.Errorf("config (-want +got):\n%s", diff)
 	}

@@ -71,7 +71,7 @@ func (f field) expanded(be string) (string, bool) {
 	if !ok {
 		return "", false
 	}
-	s, err := expand(s, f.r.lookup)
+	s, err := expand(s, f.r.variable)
 	if err != nil {
 		return "", f.fail("cannot be expanded: %v", err)
 	}
@@ -119,9 +119,8 @@ func boolean(in func(*App) *bool) setter {
 	}
 }
 
-// word reads one of the words of this version; the later ones are known, but
-// only to be refused.
-func word[W ~string](in func(*App) *W, words, later []W) setter {
+// word reads one of several words.
+func word[W ~string](in func(*App) *W, words []W) setter {
 	names := make([]string, len(words))
 	for i, w := range words {
 		names[i] = string(w)
@@ -132,9 +131,6 @@ func word[W ~string](in func(*App) *W, words, later []W) setter {
 		case slices.Contains(words, W(s)):
 			*in(a) = W(s)
 			return true
-		case slices.Contains(later, W(s)):
-			f.r.add(f.valueAt, "%s = %q is not available in this version of clusterd; use %s", f.name, s, anyOf(names))
-			return false
 		case isText:
 			return f.must(anyOf(names), strings.TrimPrefix(didYouMean(s, names), "; "))
 		}
