@@ -19,16 +19,28 @@ const module = "clusterd"
 // below the module. Imports point inward: what serves and counts knows nothing
 // of what supervises, and that knows nothing of what shows it.
 var rules = map[string][]string{
-	"cmd/clusterd":       {"internal/tui", "internal/control", "internal/proc", "internal/config", "internal/figure"},
-	"internal/tui":       {"internal/proc", "internal/figure", "internal/tui/quiet"},
-	"internal/tui/quiet": nil,
-	"internal/control":   {"internal/proc"},
-	"internal/proc":      {"internal/port", "internal/relay", "internal/traffic", "internal/config"},
-	"internal/relay":     {"internal/traffic"},
-	"internal/port":      nil,
-	"internal/figure":    nil,
-	"internal/traffic":   nil,
-	"internal/config":    nil,
+	"cmd/clusterd":            {"internal/handover", "internal/tui", "internal/control", "internal/metrics", "internal/proc", "internal/port", "internal/config", "internal/figure", "internal/doctor", "internal/setup", "internal/starter"},
+	"internal/cgroup":         nil,
+	"internal/doctor":         {"internal/cgroup", "internal/proc", "internal/port", "internal/config"},
+	"internal/tui":            {"internal/proc", "internal/figure", "internal/tui/quiet"},
+	"internal/tui/quiet":      nil,
+	"internal/control":        {"internal/handover", "internal/proc"},
+	"internal/metrics":        {"internal/proc"},
+	"internal/proc":           {"internal/cgroup", "internal/handover", "internal/port", "internal/relay", "internal/traffic", "internal/traffic/ebpf", "internal/traffic/kernel", "internal/config", "internal/setup", "internal/watch"},
+	"internal/relay":          {"internal/handover", "internal/traffic"},
+	"internal/port":           {"internal/handover", "internal/port/seccomp", "internal/port/shim", "internal/sockdiag"},
+	"internal/sockdiag":       nil,
+	"internal/port/seccomp":   nil,
+	"internal/port/shim":      nil,
+	"internal/figure":         nil,
+	"internal/handover":       nil,
+	"internal/traffic":        nil,
+	"internal/traffic/ebpf":   {"internal/handover", "internal/traffic"},
+	"internal/traffic/kernel": {"internal/handover", "internal/traffic", "internal/sockdiag"},
+	"internal/config":         nil,
+	"internal/starter":        nil,
+	"internal/setup":          nil,
+	"internal/watch":          nil,
 }
 
 // mayBeMissing are packages in rules that need not be there.

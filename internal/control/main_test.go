@@ -75,17 +75,28 @@ func shortDir(t *testing.T) string {
 // fakeCluster answers as it is told to.
 type fakeCluster struct {
 	snapshot func(context.Context) (*proc.Snapshot, error)
+	detail   func(target string) (*proc.Detail, error)
 	logs     func(proc.LogQuery) (proc.LogPage, error)
 	changed  func(after uint64) <-chan struct{}
 	do       func(context.Context, proc.Action) error
+	report   proc.Applied
+	dial     func(ctx context.Context, target string) (net.Conn, error)
 }
 
 func (c *fakeCluster) Snapshot(ctx context.Context) (*proc.Snapshot, error) { return c.snapshot(ctx) }
+func (c *fakeCluster) Detail(_ context.Context, target string) (*proc.Detail, error) {
+	return c.detail(target)
+}
 func (c *fakeCluster) Logs(_ context.Context, q proc.LogQuery) (proc.LogPage, error) {
 	return c.logs(q)
 }
+func (c *fakeCluster) Report(context.Context) proc.Applied         { return c.report }
 func (c *fakeCluster) LogsChanged(after uint64) <-chan struct{}    { return c.changed(after) }
 func (c *fakeCluster) Do(ctx context.Context, a proc.Action) error { return c.do(ctx, a) }
+
+func (c *fakeCluster) Dial(ctx context.Context, target string) (net.Conn, error) {
+	return c.dial(ctx, target)
+}
 
 // serve serves c at a place of its own until the test ends.
 func serve(t *testing.T, c Cluster, down func()) (*Server, Place) {
@@ -96,7 +107,7 @@ func serve(t *testing.T, c Cluster, down func()) (*Server, Place) {
 		t.Fatal(err)
 	}
 	t.Cleanup(lock.Release)
-	s, err := Serve(p, c, down)
+	s, err := Serve(p, c, Hooks{Down: down})
 	if err != nil {
 		t.Fatal(err)
 	}

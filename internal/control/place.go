@@ -1,6 +1,7 @@
 package control
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -9,8 +10,11 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"clusterd/internal/handover"
 )
 
 // Place is where the control files of one cluster are. The daemon and its
@@ -81,21 +85,45 @@ func (e *RunningError) Error() string {
 }
 
 // Lock is held by the daemon of a cluster as long as it lives; the kernel drops
-// it with the process.
+// it with the last process that has its file open.
 type Lock struct{ file *os.File }
 
-// Lock takes the cluster's lock, or returns a *RunningError.
+// A daemon that was killed is cleaned up after, which takes a moment.
+const (
+	lockPatience = 10 * time.Second
+	lockPoll     = 10 * time.Millisecond
+)
+
+// processEnded tells that there is no such process any more, but for its parent's sake.
+func processEnded(pid int) bool {
+	if pid == 0 {
+		return false // nobody knows
+	}
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return errors.Is(err, fs.ErrNotExist) || bytes.Contains(b, []byte(") Z "))
+}
+
+// File is what has to be open for the lock to be held.
+func (l *Lock) File() *os.File { return l.file }
+
+// Lock takes the cluster's lock, or returns a *RunningError. While what a killed
+// daemon has left behind is being ended, it waits.
 func (p Place) Lock() (*Lock, error) {
 	f, err := os.OpenFile(p.lock, os.O_RDWR|os.O_CREATE|unix.O_CLOEXEC, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open the lock of the cluster: %w", err)
 	}
 	// A lock of the open file (fcntl(2), F_OFD_SETLK), since others can ask
-	// about it without taking it.
-	err = unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_WRLCK})
-	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) {
-		defer f.Close()
-		return nil, &RunningError{PID: readPID(f)}
+	// about it without taking it, and a guardian can hold it on.
+	for begun := time.Now(); ; time.Sleep(lockPoll) {
+		err = unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_WRLCK})
+		if !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EACCES) {
+			break
+		}
+		if pid := readPID(f); !processEnded(pid) || time.Since(begun) > lockPatience {
+			f.Close()
+			return nil, &RunningError{PID: pid}
+		}
 	}
 	if err != nil {
 		f.Close()
@@ -110,6 +138,18 @@ func (p Place) Lock() (*Lock, error) {
 		return nil, fmt.Errorf("write %s: %w", p.lock, err)
 	}
 	return &Lock{f}, nil
+}
+
+// HandOver keeps the lock in b, for TakeLock in the next program.
+func (l *Lock) HandOver(b *handover.Bag) (fd int, err error) { return b.KeepFile(l.file) }
+
+// TakeLock is the lock that was handed over.
+func TakeLock(fd int, b *handover.Bag) (*Lock, error) {
+	fd, err := b.Take(fd)
+	if err != nil {
+		return nil, fmt.Errorf("take the lock of the cluster over: %w", err)
+	}
+	return &Lock{os.NewFile(uintptr(fd), "lock")}, nil
 }
 
 // Holder tells whether a daemon holds the cluster's lock, and its pid (0: not

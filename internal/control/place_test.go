@@ -171,7 +171,7 @@ func TestStaleSocketIsReplaced(t *testing.T) {
 	if _, err := Dial(t.Context(), p); !errors.Is(err, ErrNotRunning) {
 		t.Errorf("with a stale socket: %v, want %v", err, ErrNotRunning)
 	}
-	s, err := Serve(p, &fakeCluster{}, nil)
+	s, err := Serve(p, &fakeCluster{}, Hooks{})
 	if err != nil {
 		t.Fatal(err)
 	}

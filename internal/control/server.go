@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"clusterd/internal/handover"
 	"clusterd/internal/proc"
 )
 
@@ -24,24 +25,32 @@ type Cluster interface {
 	Snapshot(context.Context) (*proc.Snapshot, error)
 	Logs(context.Context, proc.LogQuery) (proc.LogPage, error)
 	LogsChanged(after uint64) <-chan struct{}
+	Detail(ctx context.Context, target string) (*proc.Detail, error)
 	Do(context.Context, proc.Action) error
+	Report(context.Context) proc.Applied
+	Dial(ctx context.Context, target string) (net.Conn, error)
 }
 
 // Server answers the clients of one cluster.
 type Server struct {
 	http     *http.Server
-	dismiss  func() // answers those who wait for log lines
+	dismiss  func() // answers those who wait for log lines, and ends tunnels
 	listener net.Listener
+	socket   *net.UnixListener // below listener
 	served   chan struct{}
 }
 
-// The paths of the API. Each answers with the JSON of a type of package proc,
-// or with a failure.
+// The paths of the API. Each answers with the JSON of a type of package proc (or
+// the same as CBOR, see wire.go), or with a failure.
 const (
-	pathStatus = "/v1/status" // GET: Snapshot
-	pathLogs   = "/v1/logs"   // GET ?target=…&after=N&limit=N&forward=1&wait=1: LogPage
-	pathAction = "/v1/action" // POST Action
-	pathDown   = "/v1/down"   // POST: the cluster begins to stop
+	pathStatus  = "/v1/status"  // GET: Snapshot
+	pathDetail  = "/v1/detail"  // GET ?target=web/2: Detail
+	pathLogs    = "/v1/logs"    // GET ?target=…&after=N&limit=N&forward=1&wait=1: LogPage
+	pathAction  = "/v1/action"  // POST Action
+	pathApply   = "/v1/apply"   // POST: Applied
+	pathDown    = "/v1/down"    // POST: the cluster begins to stop
+	pathUpgrade = "/v1/upgrade" // POST: another program replaces the daemon, and this gets no answer then; GET: Upgraded
+	pathTunnel  = "/v1/tunnel"  // POST ?target=web/2, Upgrade: tcp: the connection goes on to that instance
 )
 
 // failure is the JSON of an answer that is no success.
@@ -49,10 +58,65 @@ type failure struct {
 	Error string `json:"error"` // a sentence for the user
 }
 
+// Hooks are what clients can ask of the daemon itself.
+type Hooks struct {
+	Down func() // begins to stop the cluster
+	// Upgrade replaces the daemon by another program, and returns only if that could
+	// not be done.
+	Upgrade func(context.Context) error
+	Came    Upgraded // how this daemon has come to be
+}
+
+// Upgraded tells how a daemon has replaced another one.
+type Upgraded struct {
+	From    string `json:"from"` // the version of before; "": it was started in the usual way
+	Version string `json:"version"`
+	PID     int    `json:"pid"`
+	Error   string `json:"error"` // why it is not another version; "": it is what it was to be
+}
+
 // Serve listens at place, whose lock the caller holds, and answers in the
-// background until Close. down is called when a client asks for the end of the
-// cluster.
-func Serve(place Place, c Cluster, down func()) (*Server, error) {
+// background until Close.
+func Serve(place Place, c Cluster, h Hooks) (*Server, error) {
+	l, err := listen(place)
+	if err != nil {
+		return nil, err
+	}
+	return begin(l, c, h), nil
+}
+
+// Take is Serve for a daemon that has replaced another one, which has left the
+// descriptor of its listening socket in b.
+func Take(fd int, b *handover.Bag, c Cluster, h Hooks) (*Server, error) {
+	fd, err := b.Take(fd)
+	if err != nil {
+		return nil, fmt.Errorf("take the control socket over: %w", err)
+	}
+	f := os.NewFile(uintptr(fd), "control")
+	defer f.Close()
+	l, err := net.FileListener(f)
+	if err != nil {
+		return nil, fmt.Errorf("take the control socket over: %w", err)
+	}
+	unixListener, ok := l.(*net.UnixListener)
+	if !ok {
+		l.Close()
+		return nil, errors.New("take the control socket over: it is none of the file system")
+	}
+	unixListener.SetUnlinkOnClose(true)
+	return begin(unixListener, c, h), nil
+}
+
+// HandOver accepts no more clients, and keeps the socket in b: those that come wait
+// for the next daemon.
+func (s *Server) HandOver(b *handover.Bag) (fd int, err error) {
+	if err := s.socket.SetDeadline(time.Unix(1, 0)); err != nil {
+		return -1, err
+	}
+	return b.KeepFile(s.socket)
+}
+
+func listen(place Place) (*net.UnixListener, error) {
 	// Holding the lock means that whoever made the socket is gone.
 	if err := os.Remove(place.Socket); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("remove a stale control socket: %w", err)
@@ -66,10 +130,14 @@ func Serve(place Place, c Cluster, down func()) (*Server, error) {
 		l.Close()
 		return nil, fmt.Errorf("protect the control socket: %w", err)
 	}
+	return l.(*net.UnixListener), nil
+}
+
+func begin(l *net.UnixListener, c Cluster, h Hooks) *Server {
 	closing := make(chan struct{})
 	s := &Server{
 		http: &http.Server{
-			Handler:           routes(c, down, closing),
+			Handler:           routes(c, h, closing),
 			ReadHeaderTimeout: 10 * time.Second,
 			// What goes wrong with a client's connection the client will tell,
 			// and stderr may be a dashboard's screen.
@@ -77,21 +145,26 @@ func Serve(place Place, c Cluster, down func()) (*Server, error) {
 		},
 		dismiss:  sync.OnceFunc(func() { close(closing) }),
 		listener: &ownListener{l},
+		socket:   l,
 		served:   make(chan struct{}),
 	}
 	go func() {
 		defer close(s.served)
 		_ = s.http.Serve(s.listener) // ends with Close only
 	}()
-	return s, nil
+	return s
 }
 
 // routes is the API.
-func routes(c Cluster, down func(), closing <-chan struct{}) http.Handler {
+func routes(c Cluster, h Hooks, closing <-chan struct{}) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+pathStatus, func(w http.ResponseWriter, r *http.Request) {
 		s, err := c.Snapshot(r.Context())
-		answer(w, s, err)
+		reply(w, r, s, err)
+	})
+	mux.HandleFunc("GET "+pathDetail, func(w http.ResponseWriter, r *http.Request) {
+		d, err := c.Detail(r.Context(), r.URL.Query().Get("target"))
+		reply(w, r, d, err)
 	})
 	mux.HandleFunc("GET "+pathLogs, func(w http.ResponseWriter, r *http.Request) {
 		q, wait, err := logQuery(r)
@@ -101,11 +174,11 @@ func routes(c Cluster, down func(), closing <-chan struct{}) http.Handler {
 		}
 		if wait {
 			page, err := awaitLogs(r.Context(), c, q, closing)
-			answer(w, page, err)
+			reply(w, r, page, err)
 			return
 		}
 		page, err := c.Logs(r.Context(), q)
-		answer(w, page, err)
+		reply(w, r, page, err)
 	})
 	mux.HandleFunc("POST "+pathAction, func(w http.ResponseWriter, r *http.Request) {
 		var a proc.Action
@@ -115,11 +188,21 @@ func routes(c Cluster, down func(), closing <-chan struct{}) http.Handler {
 		}
 		answer(w, struct{}{}, c.Do(r.Context(), a))
 	})
+	mux.HandleFunc("POST "+pathApply, func(w http.ResponseWriter, r *http.Request) {
+		answer(w, c.Report(r.Context()), nil)
+	})
 	mux.HandleFunc("POST "+pathDown, func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, struct{}{}, nil)
-		down()
+		h.Down()
 	})
-	for _, path := range []string{pathStatus, pathLogs, pathAction, pathDown} {
+	mux.HandleFunc("GET "+pathUpgrade, func(w http.ResponseWriter, r *http.Request) { reply(w, r, h.Came, nil) })
+	mux.HandleFunc("POST "+pathUpgrade, func(w http.ResponseWriter, r *http.Request) {
+		answer(w, struct{}{}, h.Upgrade(r.Context()))
+	})
+	mux.HandleFunc("POST "+pathTunnel, func(w http.ResponseWriter, r *http.Request) {
+		serveTunnel(w, r, c, closing)
+	})
+	for _, path := range []string{pathStatus, pathDetail, pathLogs, pathAction, pathApply, pathDown, pathUpgrade, pathTunnel} {
 		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
 			refuse(w, http.StatusMethodNotAllowed, fmt.Errorf("%s is not for %s", r.Method, path))
 		})
@@ -162,8 +245,8 @@ func awaitLogs(ctx context.Context, c Cluster, q proc.LogQuery, closing <-chan s
 	}
 }
 
-// Close stops answering and removes the socket. Answers under way get a moment
-// to finish.
+// Close stops answering, ends tunnels, and removes the socket. Answers under way
+// get a moment to finish.
 func (s *Server) Close() {
 	s.dismiss()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
@@ -230,12 +313,21 @@ func answer(w http.ResponseWriter, v any, err error) {
 		refuse(w, http.StatusConflict, err)
 		return
 	}
-	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Type", typeJSON)
 	_ = json.NewEncoder(w).Encode(v) // a client that went away needs no answer
 }
 
+// reply is answer as the client of r wants it.
+func reply(w http.ResponseWriter, r *http.Request, v any, err error) {
+	if err != nil {
+		refuse(w, http.StatusConflict, err)
+		return
+	}
+	write(w, r, v)
+}
+
 func refuse(w http.ResponseWriter, status int, err error) {
-	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Type", typeJSON)
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(failure{err.Error()})
 }

@@ -48,6 +48,30 @@ func TestSnapshotArrivesWhole(t *testing.T) {
 	}
 }
 
+func TestDetailArrivesWhole(t *testing.T) {
+	want := &proc.Detail{
+		Target: "web/0", Cwd: "/srv", Env: []proc.Variable{{Name: "A", Value: "<&> é"}},
+		Exits:   []proc.PastExit{{Instance: "web/0", Generation: 3, Exit: proc.Exit{Code: 1, At: time.Unix(1e9, 5).UTC(), After: 0.25}}},
+		Latency: []proc.Bucket{{Upto: 0.5, Count: 3}, {Count: 1}}, History: []float64{1, 2.5},
+	}
+	_, p := serve(t, &fakeCluster{detail: func(target string) (*proc.Detail, error) {
+		if target != "web/0" {
+			return nil, errors.New("no instance " + target)
+		}
+		return want, nil
+	}}, nil)
+	got, err := client(t, p).Detail(t.Context(), "web/0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if _, err := client(t, p).Detail(t.Context(), "web/9 & more"); err == nil || err.Error() != "no instance web/9 & more" {
+		t.Errorf("an unknown target: %v", err)
+	}
+}
+
 func TestLogsArriveWhole(t *testing.T) {
 	want := proc.LogPage{
 		Lines: []proc.Line{{Seq: 8, At: time.Unix(1e9, 5).UTC(), Instance: "web/0", Stream: proc.StreamErr, Text: "\x1b[31m<é>\x1b[0m"}},
@@ -290,6 +314,8 @@ func TestRequestsThatAreNone(t *testing.T) {
 		{"POST", pathStatus, "", 405, "POST is not for /v1/status"},
 		{"GET", pathAction, "", 405, "GET is not for /v1/action"},
 		{"GET", pathDown, "", 405, "GET is not for /v1/down"},
+		{"GET", pathTunnel, "", 405, "GET is not for /v1/tunnel"},
+		{"POST", pathTunnel + "?target=web/0", "", 426, "a tunnel takes the header Upgrade: tcp"},
 		{"GET", pathLogs + "?after=x", "", 400, `after: strconv.ParseUint: parsing "x": invalid syntax`},
 		{"GET", pathLogs + "?after=-1", "", 400, `after: strconv.ParseUint: parsing "-1": invalid syntax`},
 		{"GET", pathLogs + "?limit=1e9", "", 400, `limit: strconv.Atoi: parsing "1e9": invalid syntax`},
@@ -369,5 +395,14 @@ func TestOtherUsersAreRefused(t *testing.T) {
 		if string(out) != x.want {
 			t.Errorf("user %d, files open: %v: %q, want %q", x.user, x.open, out, x.want)
 		}
+	}
+}
+
+func TestApplyIsReported(t *testing.T) {
+	want := proc.Applied{Changes: []string{"web: removed"}, Error: "x", Mistake: true}
+	_, p := serve(t, &fakeCluster{report: want}, nil)
+	got, err := client(t, p).Apply(t.Context())
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Error(err, diff)
 	}
 }

@@ -2,7 +2,9 @@ package proc
 
 import (
 	"bytes"
+	"errors"
 	"io"
+	"os"
 	"strings"
 	"unicode/utf8"
 
@@ -11,14 +13,17 @@ import (
 
 const (
 	maxLine     = 64 << 10 // how long a log line can get; a longer one is split
-	firstBuffer = 4 << 10  // what most streams never need more than
+	firstBuffer = 256      // a thousand instances that say little have two each
 )
 
 // capture reads r to its end and hands over what it reads as clean lines, in
 // batches of one read each. It never stops reading, whatever it reads, so that
 // the process at the other end never blocks; a slow emit only makes it wait.
-func capture(r io.Reader, emit func(lines []string)) {
-	buf := make([]byte, 0, firstBuffer)
+// It begins with what has been read of the first line before. It returns what it has read
+// of the next line, not nil, if a deadline of r ends it (os.ErrDeadlineExceeded), and
+// nil at the end of r, when that is a line as well.
+func capture(r io.Reader, before []byte, emit func(lines []string)) (rest []byte) {
+	buf := append(make([]byte, 0, max(firstBuffer, len(before)+1)), before...)
 	var lines []string
 	for {
 		n, err := r.Read(buf[len(buf):cap(buf)])
@@ -33,24 +38,28 @@ func capture(r io.Reader, emit func(lines []string)) {
 			rest = rest[i+1:]
 		}
 		switch {
+		case len(buf) == cap(buf) && cap(buf) < maxLine: // there is more, or no line end in sight
+			buf = append(make([]byte, 0, 4*cap(buf)), rest...)
 		case len(rest) < cap(buf):
 			buf = buf[:copy(buf[:cap(buf)], rest)]
-		case cap(buf) < maxLine: // no line end in sight
-			buf = append(make([]byte, 0, 4*cap(buf)), rest...)
 		default:
 			cut := wholeRunes(rest)
 			lines = append(lines, clean(rest[:cut]))
 			buf = buf[:copy(buf[:cap(buf)], rest[cut:])]
 		}
-		if err != nil && len(buf) > 0 {
+		paused := errors.Is(err, os.ErrDeadlineExceeded)
+		if err != nil && len(buf) > 0 && !paused {
 			lines = append(lines, clean(buf))
 		}
 		if len(lines) > 0 {
 			emit(lines)
 			lines = lines[:0]
 		}
-		if err != nil {
-			return
+		switch {
+		case paused:
+			return append([]byte{}, buf...)
+		case err != nil:
+			return nil
 		}
 	}
 }
@@ -79,10 +88,25 @@ func clean(line []byte) string {
 	if i := bytes.LastIndexByte(line, '\r'); i >= 0 {
 		line = line[i+1:]
 	}
-	s := strings.ToValidUTF8(string(line), "\uFFFD")
+	s := strings.ToValidUTF8(string(line), replacement)
 	var out strings.Builder
 	column := 0
 	for state := byte(0); len(s) > 0; {
+		if state == ansi.NormalState { // what floods consist of need not be taken apart
+			text, colours, skipped := printable(s), colour(s), silent(s)
+			if n := text + colours + skipped; n > 0 { // one of them
+				out.WriteString(s[:text+colours])
+				column += text
+				s = s[n:]
+				continue
+			}
+			if rest, ok := strings.CutPrefix(s, replacement); ok {
+				out.WriteString(replacement)
+				column++
+				s = rest
+				continue
+			}
+		}
 		seq, width, n, next := ansi.DecodeSequence(s, state, nil)
 		state = next
 		switch {
@@ -103,7 +127,46 @@ func clean(line []byte) string {
 	return out.String()
 }
 
-const tabStop = 8
+const (
+	tabStop     = 8
+	replacement = "\uFFFD" // for what is no UTF-8
+)
+
+// printable is the length of the ASCII text that s begins with.
+func printable(s string) int {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] >= 0x7f {
+			return i
+		}
+	}
+	return len(s)
+}
+
+// colour is the length of the whole SGR sequence that s begins with.
+func colour(s string) int {
+	if !strings.HasPrefix(s, "\x1b[") {
+		return 0
+	}
+	for i := 2; i < len(s); i++ {
+		switch c := s[i]; {
+		case c == 'm':
+			return i + 1
+		case c != ';' && c != ':' && (c < '0' || c > '9'):
+			return 0
+		}
+	}
+	return 0
+}
+
+// silent is how many control characters s begins with that mean nothing here.
+func silent(s string) int {
+	for i := range len(s) {
+		if c := s[i]; c == '\t' || c == '\x1b' || c >= ' ' && c != 0x7f {
+			return i
+		}
+	}
+	return len(s)
+}
 
 // plain tells that clean has nothing to do, which is so for nearly every line.
 func plain(b []byte) bool {

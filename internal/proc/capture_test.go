@@ -12,7 +12,7 @@ import (
 )
 
 func collect(r io.Reader) (lines []string) {
-	capture(r, func(more []string) { lines = append(lines, more...) })
+	capture(r, nil, func(more []string) { lines = append(lines, more...) })
 	return lines
 }
 
@@ -99,7 +99,7 @@ func TestFloodIsBounded(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		capture(r, func(lines []string) { j.append("a/0", StreamOut, lines...) })
+		capture(r, nil, func(lines []string) { j.append("a/0", StreamOut, lines...) })
 	}()
 	chunk := []byte(strings.Repeat(strings.Repeat("y", 99)+"\n", 1000))
 	for range 640 { // 64 MB

@@ -5,59 +5,93 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
+	"os"
 	"sync"
 	"time"
 
 	"clusterd/internal/config"
 	"clusterd/internal/port"
-	"clusterd/internal/traffic"
+	"clusterd/internal/watch"
 )
 
 // Cluster runs all apps of one config. Make it with New, run it once with Run;
 // every other method may be called by any goroutine while Run runs.
 type Cluster struct {
-	config  *config.Config
+	path    string // of the config file
 	version string
 	os      system
+	starter *launcher // nil in tests without processes
 	journal *journal
 	private *port.Private
+	kernel  *kernelCounts
+	opens   opens
+
+	serveMetrics func(net.Listener) // see OnMetrics; nil: nobody asks for them
 
 	// Owned by the event loop.
+	config     *config.Config // what is to run; an app's own config is what it runs by
+	unwatch    func()         // ends the watch of the config file; nil: there is none
 	apps       []*app
 	startedAt  time.Time
 	stopping   bool
 	operations []*operation
-	measuring  bool // a reading of usage is under way
+	measuring  bool          // a reading of usage is under way
+	handing    *handing      // nil: nobody takes over
+	left       bool          // it has been handed over
+	taken      *clusterState // what was handed over by the program before; nil: nothing was
 
 	messages chan message
 	started  chan struct{}   // closed when Run has taken the ports
-	done     chan struct{}   // closed when Run has returned
+	done     chan struct{}   // closed when Run has returned, and the cluster has not been handed over
 	killed   context.Context // ended by Kill
 	killNow  context.CancelFunc
+	checks   sync.WaitGroup // of readiness and health
 	flushing sync.WaitGroup // answers on their way to clients, of ports already closed
+
+	background sync.WaitGroup  // watches of files
+	ending     context.Context // ended when Run comes to its end; for what is in background
+	endAll     context.CancelFunc
 }
 
 // system is what the supervisor asks of the operating system. Tests replace it.
 type system struct {
-	start  func(spec) (process, error)
-	sweep  func() []int // ends what is left of instances that have ended, and tells what does not
-	jitter func() float64
+	start   func(spec) (process, error)
+	run     func(context.Context, spec) (exitStatus, []string, error) // a command to its end, or ctx's, see launcher.run
+	sweep   func() []int                                              // ends what is left of instances that have ended, and tells what does not
+	jitter  func() float64
+	machine func() Machine // what instances may be done to
+	// watch calls changed for each burst of changes of files, until ctx ends.
+	watch func(ctx context.Context, o watch.Options, report func(string), changed func(files []string))
 }
 
 // New returns a Cluster for cfg, which is not changed by anyone from here on.
 // version is shown in snapshots. Only one Cluster may be made in a process:
-// it becomes the reaper of all orphans below it.
-func New(cfg *config.Config, version string) (*Cluster, error) {
-	l, err := newLauncher()
+// it becomes the reaper of all orphans below it. Until Close, a guardian stands by
+// to end what is left if this process is killed, and holds the given files open
+// until it has.
+func New(cfg *config.Config, version string, held ...*os.File) (*Cluster, error) {
+	l, err := newLauncher(held...)
 	if err != nil {
 		return nil, err
 	}
-	return newCluster(cfg, version, system{start: l.start, sweep: l.sweep, jitter: rand.Float64}), nil
+	c := newCluster(cfg, version, l.system())
+	c.starter = l
+	return c, nil
 }
+
+// system is this machine, with l to start processes.
+func (l *launcher) system() system {
+	return system{start: l.start, run: l.run, sweep: l.sweep, jitter: rand.Float64, machine: ThisMachine, watch: watchUntil}
+}
+
+// Close lets the guardian go. Run has returned, or was never called.
+func (c *Cluster) Close() { c.starter.guard.close() }
 
 func newCluster(cfg *config.Config, version string, sys system) *Cluster {
 	c := &Cluster{
 		config:   cfg,
+		path:     cfg.Path,
 		version:  version,
 		os:       sys,
 		journal:  newJournal(),
@@ -66,33 +100,25 @@ func newCluster(cfg *config.Config, version string, sys system) *Cluster {
 		done:     make(chan struct{}),
 	}
 	c.killed, c.killNow = context.WithCancel(context.Background())
+	c.ending, c.endAll = context.WithCancel(context.Background())
 	var public []int
 	for _, a := range cfg.Apps {
 		public = append(public, a.Port)
 	}
 	c.private = port.NewPrivate(public)
-	for _, a := range cfg.Apps {
-		c.apps = append(c.apps, c.newApp(a))
-	}
+	c.kernel = &kernelCounts{log: func(text string) { c.event("", text) }}
 	return c
 }
 
-func (c *Cluster) newApp(cfg config.App) *app {
-	a := &app{config: cfg, policy: policyOf(cfg)}
-	var counters []*traffic.Counters
-	for i := range cfg.Instances {
-		inst := &instance{
-			app:      a,
-			index:    i,
-			id:       fmt.Sprintf("%s/%d", cfg.Name, i),
-			state:    StateStopped,
-			counters: &traffic.Counters{},
-		}
-		a.instances = append(a.instances, inst)
-		counters = append(counters, inst.counters)
+// plan makes the apps, unless that has been done. It finds out what the machine
+// allows, which takes a moment.
+func (c *Cluster) plan() {
+	if c.apps != nil {
+		return
 	}
-	a.way = choose(cfg, counters, c.private, func(text string) { c.journal.append(cfg.Name, StreamEvent, text) })
-	return a
+	for _, a := range c.config.Apps {
+		c.apps = append(c.apps, c.newApp(a))
+	}
 }
 
 // tick is how often totals are read for rates.
@@ -104,23 +130,22 @@ const tick = time.Second
 // have failed in the last case. After Run nothing that the cluster started is
 // alive.
 func (c *Cluster) Run(ctx context.Context, untilDone bool) error {
-	defer close(c.done)
-	c.startedAt = time.Now()
-	if err := c.preflight(); err != nil {
-		return err
+	defer func() {
+		if !c.left { // else whoever waits for an answer is to get none: the next program gives it
+			close(c.done)
+		}
+	}()
+	if c.taken == nil {
+		c.startedAt = time.Now()
 	}
-	if err := c.openAll(); err != nil {
+	c.plan()
+	defer c.closeLogs()
+	if err := c.setOut(); err != nil {
 		return err
 	}
 	close(c.started)
-	for _, a := range c.apps {
-		if !a.config.Autostart {
-			continue
-		}
-		for _, inst := range a.instances {
-			c.start(inst)
-		}
-	}
+	defer c.endWatches()
+	c.watchConfig()
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
 	stop, kill := ctx.Done(), c.killed.Done()
@@ -138,9 +163,14 @@ func (c *Cluster) Run(ctx context.Context, untilDone bool) error {
 			c.onKill()
 		}
 		c.review()
+		if c.left {
+			return ErrHandedOver
+		}
 	}
 	c.closeAll()
 	c.flushing.Wait()
+	c.awaitChecks()
+	c.kernel.close()
 	for _, pid := range c.os.sweep() {
 		c.event("", fmt.Sprintf("pid %d, which an instance left behind, cannot be killed", pid))
 	}
@@ -150,13 +180,70 @@ func (c *Cluster) Run(ctx context.Context, untilDone bool) error {
 	return c.failures()
 }
 
+// setOut starts what is to run, or goes on with what was handed over.
+func (c *Cluster) setOut() error {
+	if c.taken != nil {
+		c.goOn()
+		return nil
+	}
+	if err := c.preflight(); err != nil {
+		return err
+	}
+	if err := c.openAll(); err != nil {
+		return err
+	}
+	for _, a := range c.inOrder() {
+		c.launchApp(a)
+	}
+	return nil
+}
+
+// launchApp begins to run an app as its config has it, and returns the instances
+// that are started.
+func (c *Cluster) launchApp(a *app) []*instance {
+	c.watchFiles(a)
+	if a.config.Schedule.Set() {
+		c.awaitSchedule(a, time.Now())
+		return nil
+	}
+	if !a.config.Autostart {
+		return nil
+	}
+	for _, inst := range a.instances {
+		if inst.state == StateStopped { // else another app has needed it
+			c.want(inst)
+		}
+	}
+	return a.instances
+}
+
+// awaitChecks blocks until no check is under way, of runs that are all gone. What
+// they have to say does not matter any more.
+func (c *Cluster) awaitChecks() {
+	ended := make(chan struct{})
+	go func() {
+		c.checks.Wait()
+		close(ended)
+	}()
+	for {
+		select {
+		case <-c.messages:
+		case <-ended:
+			return
+		}
+	}
+}
+
 // failures says which instances have failed; nil when none has.
 func (c *Cluster) failures() error {
 	var errs []error
 	for _, a := range c.apps {
 		for _, inst := range a.instances {
-			if inst.state == StateFailed {
+			switch inst.state {
+			case StateFailed:
 				errs = append(errs, fmt.Errorf("%s failed: %s", inst.id, inst.reason))
+			case StateWaiting:
+				errs = append(errs, fmt.Errorf("%s waits %s", inst.id, inst.reason))
 			}
 		}
 	}
@@ -165,13 +252,24 @@ func (c *Cluster) failures() error {
 
 // handle is the whole of what can happen to the cluster.
 func (c *Cluster) handle(m message) {
+	if c.declines(m) {
+		return
+	}
 	switch m := m.(type) {
 	case launchedMsg:
 		c.onLaunched(m)
 	case listeningMsg:
 		c.onListening(m)
+	case refusedMsg:
+		c.onRefused(m)
 	case hintMsg:
 		c.onHint(m)
+	case passedMsg:
+		c.onPassed(m)
+	case healthMsg:
+		c.onHealth(m)
+	case noticeMsg:
+		c.onNotice(m)
 	case lateMsg:
 		c.onLate(m)
 	case drainedMsg:
@@ -186,12 +284,28 @@ func (c *Cluster) handle(m message) {
 		c.onRetry(m)
 	case openFailedMsg:
 		c.onOpenFailed(m)
+	case applyMsg:
+		c.onApply(m)
+	case filesChangedMsg:
+		c.onFilesChanged(m)
 	case usageMsg:
 		c.onUsage(m)
+	case slotRemovedMsg:
+		c.onSlotRemoved(m)
 	case snapshotMsg:
-		m.reply <- c.snapshot(time.Now())
+		c.onSnapshot(m)
 	case actionMsg:
 		c.onAction(m)
+	case detailMsg:
+		m.reply <- c.detail(m.target, time.Now())
+	case handOverMsg:
+		c.onHandOver(m)
+	case handOverdueMsg:
+		c.onHandOverdue(m)
+	case pausedMsg:
+		c.onPaused(m)
+	case dialMsg:
+		m.reply <- c.routeTo(m.target)
 	}
 }
 
@@ -203,57 +317,16 @@ func (c *Cluster) post(m message) {
 	}
 }
 
-// openAll takes the public addresses of all apps that start by themselves.
-func (c *Cluster) openAll() error {
-	var errs []error
-	for _, a := range c.apps {
-		if !a.config.Autostart || len(a.instances) == 0 {
-			continue
-		}
-		if err := a.way.open(); err != nil {
-			errs = append(errs, fmt.Errorf("start %s: %w", a.config.Name, port.FindHolders(err)))
-			continue
-		}
-		a.open = true
-	}
-	if errs != nil {
-		c.closeAll()
-	}
-	return errors.Join(errs...)
-}
-
-func (c *Cluster) closeAll() {
-	for _, a := range c.apps {
-		if a.open {
-			c.closePort(a)
-		}
-	}
-}
-
-// flushFor is how long clients have to take the answers of instances that have
-// ended, before their connections are closed.
-const flushFor = 5 * time.Second
-
-func (c *Cluster) closePort(a *app) {
-	flush := a.way.close()
-	a.open = false
-	c.flushing.Go(func() {
-		ctx, cancel := context.WithTimeout(c.killed, flushFor)
-		defer cancel()
-		flush(ctx)
-	})
-}
-
 // over tells whether Run is to return. A cluster without a single instance is
 // not done: it waits to be told what to do.
 func (c *Cluster) over(untilDone bool) bool {
 	instances := 0
 	for _, a := range c.apps {
 		for _, inst := range a.instances {
-			if !inst.settled() {
+			if !inst.settled() && !(untilDone && inst.state == StateWaiting && inst.hopeless) {
 				return false
 			}
-			if !c.stopping && (!untilDone || inst.state == StateStopped) {
+			if !c.stopping && (!untilDone || inst.state == StateStopped || !a.nextRun.IsZero()) {
 				return false
 			}
 		}
@@ -263,24 +336,39 @@ func (c *Cluster) over(untilDone bool) bool {
 }
 
 // review does what follows from the new state of things, after each message:
-// ports of apps that serve no more are let go, and operations end.
+// reloads go on, instances that are not wanted any more disappear, ports of apps
+// that serve no more are let go, and operations end.
 func (c *Cluster) review() {
+	c.reviewApps()
+	for c.reviewOperations() {
+		c.reviewApps()
+	}
+	c.reviewHanding()
+}
+
+func (c *Cluster) reviewApps() {
 	for _, a := range c.apps {
+		if a.next != nil {
+			c.changeWay(a)
+		}
+		c.reloadChanged(a)
+		if a.reload != nil {
+			c.advance(a.reload)
+		}
+		if a.changed != nil && a.reload == nil { // until now
+			c.reloadChanged(a)
+			if a.reload != nil {
+				c.advance(a.reload)
+			}
+		}
+		c.reviewWaiting(a)
+		c.reviewUnwanted(a)
+		c.shrink(a)
 		if a.open && a.settled() {
 			c.closePort(a)
 		}
 	}
-	c.reviewOperations()
-}
-
-// settled tells that no instance of the app runs or will by itself.
-func (a *app) settled() bool {
-	for _, inst := range a.instances {
-		if !inst.settled() {
-			return false
-		}
-	}
-	return true
+	c.dropRemoved()
 }
 
 func (c *Cluster) onStop() {
@@ -288,7 +376,8 @@ func (c *Cluster) onStop() {
 	c.event("", "stopping")
 	for _, a := range c.apps {
 		for _, inst := range a.instances {
-			c.stop(inst, stopDrain)
+			c.interruptStep(inst, "stopped")
+			c.unwant(inst)
 		}
 	}
 }
@@ -298,69 +387,12 @@ func (c *Cluster) onKill() {
 	c.event("", "killing everything that still runs")
 	for _, a := range c.apps {
 		for _, inst := range a.instances {
+			c.interruptStep(inst, "killed")
 			c.stop(inst, 0)
-			if inst.run != nil {
-				c.killRun(inst.run)
+			for _, r := range inst.runs() {
+				c.killRun(r)
 			}
 		}
-	}
-}
-
-// Kill ends the cluster without waiting for anyone: SIGKILL to every process.
-func (c *Cluster) Kill() { c.killNow() }
-
-// ErrDown says that the cluster is not running any more.
-var ErrDown = errors.New("the cluster is down")
-
-// Started is closed once Run has taken the ports of all apps: it will not fail
-// to start any more.
-func (c *Cluster) Started() <-chan struct{} { return c.started }
-
-// Snapshot returns the cluster as it is now. It waits for the event loop,
-// which never waits itself.
-func (c *Cluster) Snapshot(ctx context.Context) (*Snapshot, error) {
-	reply := make(chan *Snapshot, 1)
-	return ask(ctx, c, snapshotMsg{reply}, reply)
-}
-
-// Logs returns kept log lines.
-func (c *Cluster) Logs(_ context.Context, q LogQuery) (LogPage, error) { return c.journal.page(q), nil }
-
-// LogsChanged returns a channel that is closed once there are lines after seq.
-func (c *Cluster) LogsChanged(seq uint64) <-chan struct{} { return c.journal.wait(seq) }
-
-// Do does what a asks and blocks until it is done, cannot be done, or ctx ends
-// (which takes nothing back). The error is a sentence for the user.
-func (c *Cluster) Do(ctx context.Context, a Action) error {
-	reply := make(chan error, 1)
-	outcome, err := ask(ctx, c, actionMsg{a, reply}, reply)
-	if err != nil {
-		return err
-	}
-	return outcome
-}
-
-func ask[T any](ctx context.Context, c *Cluster, m message, reply <-chan T) (T, error) {
-	var none T
-	select {
-	case c.messages <- m:
-	case <-c.done:
-		return none, ErrDown
-	case <-ctx.Done():
-		return none, ctx.Err()
-	}
-	select {
-	case answer := <-reply:
-		return answer, nil
-	case <-c.done:
-		select {
-		case answer := <-reply: // the last thing that Run did
-			return answer, nil
-		default:
-			return none, ErrDown
-		}
-	case <-ctx.Done():
-		return none, ctx.Err()
 	}
 }
 

@@ -29,13 +29,16 @@ func policyOf(a config.App) policy {
 	}
 }
 
-// ending is a run that nobody asked to end, or that could not be launched.
+// ending is a run that no user asked to end, or that could not be launched.
 type ending struct {
 	launch   error // why it could not; nil: it ran, and ended with status
 	status   exitStatus
 	at       time.Time
 	ran      time.Duration
 	readyFor time.Duration // 0: it never was ready
+	output   []string      // the last lines that it wrote
+	fault    string        // why clusterd ended it; "": it did not
+	leftSome bool          // processes that went on when the leader had ended
 }
 
 // history is what a slot remembers between runs.
@@ -65,6 +68,9 @@ type decision struct {
 func decide(p policy, h history, e ending, jitter float64) (decision, history) {
 	what, brief := fmt.Sprintf("%s after %s", e.status, round(e.ran)), short(e.status)
 	success := e.status.signal == 0 && slices.Contains(p.successCodes, e.status.code)
+	if e.fault != "" {
+		what, brief, success = e.fault+"; "+what, e.fault, false
+	}
 	if e.launch != nil {
 		what = "cannot start: " + e.launch.Error()
 		brief, success = what, false

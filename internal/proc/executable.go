@@ -1,6 +1,7 @@
 package proc
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"clusterd/internal/cgroup"
 	"clusterd/internal/config"
 )
 
@@ -23,11 +25,23 @@ func (c *Cluster) preflight() error {
 		if !a.config.Autostart || len(a.instances) == 0 {
 			continue
 		}
-		if err := startable(a.config, os.Environ()); err != nil {
+		if err := cmp.Or(startable(a.config, os.Environ()), Limitable(a.config)); err != nil {
 			errs = append(errs, fmt.Errorf("start %s: %w", a.config.Name, err))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// Limitable says why the processes of an app cannot be limited here as its config has
+// it.
+func Limitable(a config.App) error {
+	if a.Limits.CPU == 0 {
+		return nil
+	}
+	if err := cgroup.Find().CPU(); err != nil {
+		return fmt.Errorf("limits.cpu = %g: %w; it takes %s", a.Limits.CPU, err, cgroup.Takes)
+	}
+	return nil
 }
 
 // startable tells why the program of an app cannot be executed. Of a command
@@ -36,8 +50,10 @@ func (c *Cluster) preflight() error {
 // app adds its own.
 func startable(a config.App, inherited []string) error {
 	env := inherited
-	if path, ok := a.Env["PATH"]; ok {
-		env = append(slices.Clip(env), "PATH="+path)
+	for _, vars := range []map[string]string{a.FileEnv, a.Env} {
+		if path, ok := vars["PATH"]; ok {
+			env = append(slices.Clip(env), "PATH="+path)
+		}
 	}
 	_, err := executable(a.Command.Args()[0], a.Cwd, env)
 	return err

@@ -13,19 +13,25 @@ import (
 	"time"
 
 	"clusterd/internal/config"
+	"clusterd/internal/port"
+	"clusterd/internal/watch"
 )
 
-// fakeOS starts fake processes, and fails the test when a slot ever has two.
+// fakeOS starts fake processes, and fails the test when a slot ever has two, or
+// three where they may overlap.
 type fakeOS struct {
-	t *testing.T
+	t        *testing.T
+	overlaps bool
 	// behave is called for each process, numbered from 1 among all of them,
 	// before it is given to the supervisor. An error means that it could not
 	// be started. It may block.
 	behave func(n int, p *fakeProcess) error
+	// check is called for each command that is run beside a process.
+	check func(ctx context.Context, s spec) (exitStatus, error)
 
 	mu        sync.Mutex
 	processes []*fakeProcess
-	living    map[string]*fakeProcess // by slot
+	living    map[*fakeProcess]bool
 }
 
 // fakeProcess ends when it is told to: by exit, by a signal, or by Kill.
@@ -41,7 +47,10 @@ type fakeProcess struct {
 	over   chan struct{}
 	status exitStatus
 
+	pages    uint64          // of memory; 0: unknown
 	leftover <-chan struct{} // not nil: what it leaves behind is there until it is closed
+	serves   <-chan struct{} // not nil: on a street, it is ready once it is closed
+	mute     bool            // on a street, it never is ready
 
 	mu      sync.Mutex
 	signals []syscall.Signal
@@ -55,10 +64,16 @@ func (f *fakeOS) start(s spec) (process, error) {
 	slot := variable(s.env, "CLUSTERD_APP") + "/" + variable(s.env, "CLUSTERD_INSTANCE")
 	p := &fakeProcess{os: f, slot: slot, at: time.Now(), spec: s, over: make(chan struct{})}
 	f.mu.Lock()
-	if other := f.living[slot]; other != nil {
-		f.t.Errorf("%s is started while pid %d still has the slot", slot, other.pid)
+	others := 0
+	for other := range f.living {
+		if other.slot == slot {
+			others++
+		}
 	}
-	f.living[slot] = p
+	if others > 1 || others == 1 && !f.overlaps {
+		f.t.Errorf("%s is started while %d others still have the slot", slot, others)
+	}
+	f.living[p] = true
 	f.processes = append(f.processes, p)
 	n := len(f.processes)
 	p.pid = firstPID + n - 1
@@ -73,10 +88,15 @@ func (f *fakeOS) start(s spec) (process, error) {
 	return p, nil
 }
 
+func (f *fakeOS) run(ctx context.Context, s spec) (exitStatus, []string, error) {
+	status, err := f.check(ctx, s)
+	return status, nil, err
+}
+
 func (f *fakeOS) let(p *fakeProcess) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	delete(f.living, p.slot)
+	delete(f.living, p)
 }
 
 // started are all processes so far.
@@ -144,7 +164,11 @@ func (p *fakeProcess) Signal(sig syscall.Signal) error {
 
 func (p *fakeProcess) Members() []int { return []int{p.pid} }
 
-func (p *fakeProcess) Usage() (ticks, pages uint64, ok bool) { return 0, 0, false }
+func (p *fakeProcess) Usage() (ticks, pages uint64, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return 0, p.pages, p.pages > 0
+}
 
 func (p *fakeProcess) Kill() {
 	p.mu.Lock()
@@ -190,10 +214,16 @@ func runFake(t *testing.T, untilDone bool, behave func(n int, p *fakeProcess) er
 
 func newFake(t *testing.T, behave func(n int, p *fakeProcess) error, apps ...config.App) *fakeCluster {
 	t.Helper()
-	os := &fakeOS{t: t, behave: behave, living: map[string]*fakeProcess{}}
+	os := &fakeOS{t: t, behave: behave, living: map[*fakeProcess]bool{}}
 	cfg := &config.Config{Name: "test", Path: "/test/cluster.toml", Dir: "/test", Apps: apps}
-	sys := system{start: os.start, sweep: func() []int { return nil }, jitter: func() float64 { return 0.5 }}
-	return &fakeCluster{Cluster: newCluster(cfg, "v0", sys), t: t, os: os}
+	sys := system{start: os.start, run: os.run, sweep: func() []int { return nil }, jitter: func() float64 { return 0.5 }, machine: func() Machine {
+		return Machine{Machine: port.Machine{Filter: errors.New("not in tests")}, Counting: errors.New("not in tests")}
+	}}
+	// Files do not change in a bubble, whose clock a wait for them would stop.
+	sys.watch = func(ctx context.Context, _ watch.Options, _ func(string), _ func([]string)) { <-ctx.Done() }
+	c := newCluster(cfg, "v0", sys)
+	c.plan()
+	return &fakeCluster{Cluster: c, t: t, os: os}
 }
 
 func (f *fakeCluster) run(untilDone bool) {
@@ -274,7 +304,7 @@ func (f *fakeCluster) is(id string, state State, reason string) {
 	}
 }
 
-// events are those of the cluster so far: "1.2s a/0 ready after 0s".
+// events are those of the cluster so far: "1.2s a/0 started, pid 9000001".
 func (f *fakeCluster) events() []string {
 	var out []string
 	for _, l := range f.journal.page(LogQuery{Limit: 1 << 20}).Lines {
@@ -284,6 +314,9 @@ func (f *fakeCluster) events() []string {
 	}
 	return out
 }
+
+// readyTimeout is after how long an instance is called late.
+const readyTimeout = 30 * time.Second
 
 // worker is an app without a port, as a config with nothing set has it.
 func worker(name string, instances int) config.App {
@@ -301,6 +334,8 @@ func worker(name string, instances int) config.App {
 		RestartWindow: time.Minute,
 		StopSignal:    syscall.SIGTERM,
 		StopTimeout:   10 * time.Second,
+		Ready:         config.Probe{Interval: 250 * time.Millisecond, Timeout: readyTimeout},
+		Health:        config.Probe{Interval: 10 * time.Second, Timeout: 2 * time.Second, Failures: 3},
 		Autostart:     true,
 	}
 }

@@ -21,12 +21,35 @@ const defaultLimit = 1000
 // what it asked for, and never fails: old lines make room for new ones.
 type journal struct {
 	mu      sync.Mutex
-	seq     uint64           // of the newest line
-	rings   map[string]*ring // by instance; "" is the cluster
-	changed chan struct{}    // closed at the next append; nil: nobody waits
+	seq     uint64              // of the newest line
+	rings   map[string]*ring    // by instance; "" is the cluster
+	changed chan struct{}       // closed at the next append; nil: nobody waits
+	files   map[string]*logFile // by app
 }
 
-func newJournal() *journal { return &journal{rings: map[string]*ring{}} }
+func newJournal() *journal { return &journal{rings: map[string]*ring{}, files: map[string]*logFile{}} }
+
+// keepIn has the lines of an app written to f as well, and no more to the file
+// before, which it returns; f is nil: to none.
+func (j *journal) keepIn(app string, f *logFile) (before *logFile) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	before = j.files[app]
+	if delete(j.files, app); f != nil {
+		j.files[app] = f
+	}
+	return before
+}
+
+// keptIn are the files of all apps.
+func (j *journal) keptIn() (all []*logFile) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, f := range j.files {
+		all = append(all, f)
+	}
+	return all
+}
 
 // append adds lines of one stream, all with the same time.
 func (j *journal) append(instance string, stream Stream, texts ...string) {
@@ -41,14 +64,28 @@ func (j *journal) append(instance string, stream Stream, texts ...string) {
 		r = &ring{}
 		j.rings[instance] = r
 	}
+	r.grow(len(texts))
+	first := len(r.lines)
 	for _, text := range texts {
 		j.seq++
-		r.push(Line{Seq: j.seq, At: now, Instance: instance, Stream: stream, Text: text})
+		r.lines = append(r.lines, Line{Seq: j.seq, At: now, Instance: instance, Stream: stream, Text: text})
 	}
+	app, _, _ := strings.Cut(instance, "/")
+	if f := j.files[app]; f != nil {
+		f.add(r.lines[first:])
+	}
+	r.trim(first)
 	if j.changed != nil {
 		close(j.changed)
 		j.changed = nil
 	}
+}
+
+// newest is the sequence number of the newest line.
+func (j *journal) newest() uint64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.seq
 }
 
 // wait returns a channel that is closed once there is a line after seq.
@@ -108,24 +145,6 @@ func (j *journal) page(q LogQuery) LogPage {
 	return p
 }
 
-// last returns the newest lines of an instance's own output, at most n.
-func (j *journal) last(instance string, n int) []string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	r := j.rings[instance]
-	if r == nil {
-		return nil
-	}
-	var out []string
-	for i := len(r.lines) - 1; i >= 0 && len(out) < n; i-- {
-		if l := r.lines[i]; l.Stream != StreamEvent && strings.TrimSpace(l.Text) != "" {
-			out = append(out, l.Text)
-		}
-	}
-	slices.Reverse(out)
-	return out
-}
-
 // selects tells whether an instance is one of the targets: "web" selects
 // "web/2". No targets select everything, the cluster's own lines included.
 func selects(targets []string, instance string) bool {
@@ -142,7 +161,8 @@ func selects(targets []string, instance string) bool {
 
 // ring is the log of one instance, oldest line first.
 type ring struct {
-	lines  []Line
+	lines  []Line // the last of room that are in use
+	room   []Line
 	bytes  int
 	pushed uint64 // lines ever
 	marks  []mark // the places up to which readers have read lately, oldest first
@@ -157,10 +177,30 @@ type mark struct{ seq, pushed uint64 }
 // often is told too many.
 const keptMarks = 16
 
-func (r *ring) push(l Line) {
-	r.lines = append(r.lines, l)
-	r.bytes += len(l.Text)
-	r.pushed++
+// grow makes room for n more lines behind the others: where lines have been dropped
+// before them, or in a new place. Either is done once in many lines.
+func (r *ring) grow(n int) {
+	kept := len(r.lines)
+	switch {
+	case kept+n <= cap(r.lines):
+		return
+	case len(r.room)-kept-n >= kept/4:
+		copy(r.room, r.lines)
+		clear(r.room[kept:])
+	default:
+		room := make([]Line, (kept+n)*3/2)
+		copy(room, r.lines)
+		r.room = room
+	}
+	r.lines = r.room[:kept]
+}
+
+// trim makes room for the lines from first on, which have been added.
+func (r *ring) trim(first int) {
+	for _, l := range r.lines[first:] {
+		r.bytes += len(l.Text)
+		r.pushed++
+	}
 	n := 0
 	for len(r.lines)-n > ringLines || (r.bytes > ringBytes && len(r.lines)-n > 1) {
 		r.bytes -= len(r.lines[n].Text)

@@ -40,9 +40,6 @@ func TestJournalKeepsOneOrder(t *testing.T) {
 			t.Errorf("%+v: %q, next %d; want %q", x.q, got, p.Next, x.want)
 		}
 	}
-	if got := j.last("web/0", 1); len(got) != 1 || got[0] != "e" {
-		t.Errorf("last: %q", got)
-	}
 }
 
 // A reader that comes back learns exactly how many lines it has missed.

@@ -2,6 +2,7 @@ package proc
 
 import (
 	"context"
+	"math"
 	"os"
 	"sync"
 	"syscall"
@@ -9,6 +10,9 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"clusterd/internal/cgroup"
+	"clusterd/internal/port"
 )
 
 // leader is the process that clusterd itself started for an instance: leader
@@ -18,13 +22,24 @@ type leader struct {
 	pidfd    *os.File
 	run      string
 	launcher *launcher
+	adoption *port.Adoption // nil: it is not adopted
+
+	sig   syscall.Signal // that the group was sent last, and orphans are too; 0: none
+	heard map[int]uint64 // orphans that were, by pid: when each started
 
 	mu   sync.Mutex     // held while signalling, so that End cannot let go meanwhile
 	gone bool           // End has let go: the number may be anybody's
-	seen map[int]uint64 // who was below the leader or otherwise its, by pid: when it started
+	seen map[int]uint64 // who was below the leader or claimed, or otherwise its, by pid: when it started
+
+	// Of Usage, which is called by one goroutine at a time.
+	family []member // the leader and who is below it
+	asleep int      // readings in a row in which they had done nothing
 }
 
 func (p *leader) PID() int { return p.pid }
+
+// group is the control group of the run, which is there if its CPU time is limited.
+func (p *leader) group() cgroup.Group { return p.launcher.groups.Group(p.run) }
 
 // siginfoChild is the part of siginfo_t that waitid(2) fills in; its place is
 // the same on every 64-bit Linux.
@@ -66,8 +81,29 @@ func (p *leader) Signal(sig syscall.Signal) error {
 	if p.gone {
 		return os.ErrProcessDone
 	}
+	p.sig, p.heard = sig, map[int]uint64{}
+	go func() {
+		found, _ := p.look()
+		p.tell(found)
+	}()
 	// The leader is unreaped, so the group's number is its own.
 	return unix.Kill(-p.pid, sig)
+}
+
+// tell sends the signal of the group to each member that is out of its reach and
+// has no parent to tell it, once.
+func (p *leader) tell(found []member) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.sig == 0 || p.gone {
+		return
+	}
+	for _, m := range found {
+		if m.group != p.pid && m.parent == os.Getpid() && p.heard[m.pid] != m.start {
+			p.heard[m.pid] = m.start
+			m.signal(p.sig)
+		}
+	}
 }
 
 func (p *leader) Members() []int {
@@ -79,15 +115,38 @@ func (p *leader) Members() []int {
 	return pids
 }
 
+// sleepAtMost is how many readings in a row trust that a family which does nothing
+// has not grown, see sleeps.
+const sleepAtMost = 10
+
 func (p *leader) Usage() (ticks, pages uint64, ok bool) {
-	var all []member
-	_ = descend([]int{p.pid}, func(m member) {
-		all = append(all, m)
+	if p.asleep++; p.asleep > sleepAtMost || !p.sleeps() {
+		p.family, p.asleep = nil, 0
+		_ = descend([]int{p.pid}, func(m member) { p.family = append(p.family, m) })
+		p.remember(p.family)
+	}
+	for _, m := range p.family {
 		ticks += m.ticks
 		pages += m.pages
-	})
-	p.remember(all)
-	return ticks, pages, len(all) > 0
+	}
+	return ticks, pages, len(p.family) > 0
+}
+
+// sleeps tells whether the family that is known has done nothing to speak of since
+// it was looked at: then it is the same, for who starts a process takes time and
+// memory, and its members need not be searched for, which takes ten times as long.
+func (p *leader) sleeps() bool {
+	for i, m := range p.family {
+		st, err := readStat(m.pid)
+		if err != nil {
+			return false
+		}
+		p.family[i].pages, st.pages = st.pages, m.pages
+		if st != m.stat {
+			return false
+		}
+	}
+	return len(p.family) > 0
 }
 
 // look lists the members that there are, as launcher.members does.
@@ -110,6 +169,9 @@ func (p *leader) remember(found []member) {
 	now := make(map[int]uint64, len(found))
 	for _, m := range found {
 		now[m.pid] = m.start
+		if m.session != p.pid && !m.zombie && p.seen[m.pid] != m.start {
+			p.launcher.guard.strayed(m, p.pid)
+		}
 	}
 	for pid, start := range p.seen {
 		if _, ok := now[pid]; ok {
@@ -118,9 +180,32 @@ func (p *leader) remember(found []member) {
 		// A look may miss somebody, see children.
 		if st, err := readStat(pid); err == nil && st.start == start || err != nil && !gone(err) {
 			now[pid] = start
+		} else {
+			p.launcher.guard.forgets(pid)
 		}
 	}
 	p.seen = now
+}
+
+// claim keeps a process as a member, with those above it: it is the instance's,
+// and may have left session, parents and environment behind before anyone looked.
+func (p *leader) claim(pid int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for below := uint64(math.MaxUint64); pid != p.pid && pid != os.Getpid() && !p.gone; {
+		st, err := readStat(pid)
+		if err != nil || st.start > below { // its parent has just ended, and the number is another's
+			return
+		}
+		if p.seen == nil {
+			p.seen = map[int]uint64{}
+		}
+		if st.session != p.pid && p.seen[pid] != st.start {
+			p.launcher.guard.strayed(member{pid, st}, p.pid)
+		}
+		p.seen[pid] = st.start
+		pid, below = st.parent, st.start
+	}
 }
 
 func (p *leader) Kill() {
@@ -137,6 +222,7 @@ func (p *leader) kill(found []member) {
 		return
 	}
 	_ = unix.Kill(-p.pid, unix.SIGKILL) // its number, as in Signal
+	_ = p.group().Kill()                // where the kernel can; whom it misses is killed below, as without a group
 	for _, m := range found {
 		m.kill()
 	}
@@ -169,7 +255,7 @@ func (p *leader) End(ctx context.Context) {
 			}
 			err = nil
 		}
-		if err == nil && len(left) == 0 {
+		if err == nil && len(left) == 0 && !p.group().Populated() {
 			empty++
 			continue
 		}
@@ -178,6 +264,7 @@ func (p *leader) End(ctx context.Context) {
 			p.kill(left)
 			time.Sleep(poll)
 		} else {
+			p.tell(left) // also what has become an orphan by the leader's end
 			select {
 			case <-ctx.Done():
 				poll = endPollMin
@@ -193,5 +280,7 @@ func (p *leader) End(ctx context.Context) {
 	defer p.launcher.mu.Unlock()
 	_, _ = unix.Wait4(p.pid, nil, 0, nil)
 	delete(p.launcher.leaders, p.pid)
+	p.launcher.guard.ended(p.pid)
+	_ = p.group().Remove() // at worst an empty folder stays, until clusterd's own goes
 	p.pidfd.Close()
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 )
 
@@ -12,63 +13,62 @@ const (
 	// told to stop, when nobody follows it. It is short: the instance has the
 	// same chance after its stop signal.
 	stopDrain = time.Second
-	// readyTimeout is after how long a starting instance is called late.
-	readyTimeout = 30 * time.Second
 	// lastWords is how long what a process wrote before its end may take to
 	// arrive. Only a stranger that was given its output can take that long.
 	lastWords = 200 * time.Millisecond
 )
 
-func (c *Cluster) onListening(m listeningMsg) {
-	r, inst := m.run, m.run.inst
-	if !r.current() || r.stopping || r.exited {
-		return
-	}
-	r.deadline.Stop()
-	r.place = m.at
-	r.readyAt = time.Now()
-	alive := r.alive
-	inst.app.way.admit(inst.index, r.place, func() bool { return alive.Err() == nil })
-	c.set(inst, StateReady, "")
-	c.event(inst.id, "ready after "+round(r.readyAt.Sub(r.launchedAt)).String())
-}
-
-func (c *Cluster) onHint(m hintMsg) {
-	if inst := m.run.inst; m.run.current() && inst.state == StateStarting {
-		c.set(inst, StateStarting, m.text)
-		c.event(inst.id, m.text)
-	}
-}
-
-func (c *Cluster) onLate(m lateMsg) {
-	if inst := m.run.inst; m.run.current() && inst.state == StateStarting {
-		m.run.late = true
-		c.event(inst.id, fmt.Sprintf("still not ready after %s", readyTimeout))
-	}
-}
-
 // stop ends an instance for good, or with again set beforehand to start it
 // anew. drain bounds how long its requests in flight may take before it is told.
 func (c *Cluster) stop(inst *instance, drain time.Duration) {
 	c.cancelRetry(inst)
+	c.abandon(inst)
+	inst.ended = nil
+	for _, r := range inst.leaving {
+		if r.process != nil && !r.exited && !r.signaled {
+			c.signalStop(r) // the time for its requests is over
+		}
+	}
 	r := inst.run
+	if r != nil {
+		r.fault = "" // it would have been ended anyhow
+	}
 	if r == nil {
-		if inst.state != StateDone && inst.state != StateFailed {
-			c.set(inst, StateStopped, "")
+		if inst.state != StateDone && inst.state != StateFailed || !inst.app.nextRun.IsZero() {
+			c.rest(inst)
 		}
 		return
 	}
+	if !r.stopping && !r.exited {
+		c.set(inst, StateStopping, "")
+	}
+	c.end(r, drain)
+}
+
+// rest is the end of a stop: the instance is stopped as soon as nothing is left
+// of other generations than the one that it had.
+func (c *Cluster) rest(inst *instance) {
+	if len(inst.leaving) > 0 {
+		c.set(inst, StateStopping, "")
+	} else {
+		c.set(inst, StateStopped, "")
+	}
+}
+
+// end ends a run: what it has been asked may be answered for as long as drain,
+// then it is told to stop.
+func (c *Cluster) end(r *run, drain time.Duration) {
 	if r.stopping {
 		return
 	}
 	r.stopping = true
+	r.unwatch()
 	if r.deadline != nil {
 		r.deadline.Stop()
 	}
 	if r.exited {
 		return // its end is under way
 	}
-	c.set(inst, StateStopping, "")
 	if r.process == nil {
 		return // onLaunched goes on from here
 	}
@@ -76,7 +76,7 @@ func (c *Cluster) stop(inst *instance, drain time.Duration) {
 		c.signalStop(r)
 		return
 	}
-	wait := inst.app.way.drain(inst.index)
+	wait := r.inst.app.way.drain(r.place)
 	go func() {
 		ctx, cancel := context.WithTimeout(r.alive, drain)
 		defer cancel()
@@ -86,7 +86,7 @@ func (c *Cluster) stop(inst *instance, drain time.Duration) {
 }
 
 func (c *Cluster) onDrained(m drainedMsg) {
-	if r := m.run; r.current() && !r.exited && !r.signaled {
+	if r := m.run; !r.exited && !r.signaled {
 		c.signalStop(r)
 	}
 }
@@ -105,7 +105,11 @@ func (c *Cluster) signalStop(r *run) {
 
 func (c *Cluster) onOverdue(m overdueMsg) {
 	r, inst := m.run, m.run.inst
-	if !r.current() {
+	if r.over {
+		return
+	}
+	if !r.stopping && !r.exited {
+		c.condemn(r, fmt.Sprintf("said that it is stopping, and was not gone after %s", inst.app.config.StopTimeout))
 		return
 	}
 	what := "did not stop"
@@ -130,10 +134,10 @@ func (c *Cluster) onExited(m exitedMsg) {
 	now := time.Now()
 	r.exited, r.status = true, m.status
 	r.hasEnded()
-	if !r.readyAt.IsZero() {
-		inst.app.way.withdraw(inst.index)
-	}
-	inst.lastExit = exitOf(m.status, now, now.Sub(r.launchedAt))
+	inst.app.way.withdraw(r.place)
+	r.exit = exitOf(m.status, now, now.Sub(r.launchedAt))
+	inst.lastExit = r.exit
+	inst.remember(r)
 	if !r.signaled {
 		// Nobody told it to end, so whatever it leaves behind is unled.
 		r.hurry()
@@ -141,38 +145,51 @@ func (c *Cluster) onExited(m exitedMsg) {
 			r.deadline.Stop()
 		}
 	}
-	c.set(inst, StateStopping, short(m.status)+", ending what it left behind")
+	switch {
+	case r.current() && inst.next != nil:
+		c.set(inst, StateStarting, "")
+	case r.current():
+		c.set(inst, StateStopping, short(m.status)+", ending what it left behind")
+	}
 	go func() {
+		leftSome := slices.ContainsFunc(r.process.Members(), func(pid int) bool { return pid != r.process.PID() })
 		r.process.End(r.patience)
 		select {
 		case <-r.silent:
 		case <-time.After(lastWords):
 		}
-		c.post(endedMsg{r})
+		c.post(endedMsg{r, leftSome})
 	}()
 }
 
 func (c *Cluster) onEnded(m endedMsg) {
 	r, inst := m.run, m.run.inst
+	current, successor := r.current(), r == inst.next
 	c.dispose(r)
-	ran := time.Duration(inst.lastExit.After * float64(time.Second))
+	after := fmt.Sprintf("%s after %s", r.status, round(r.ran()))
 	switch {
+	case successor:
+		c.failSuccessor(inst, after+quote(r.output.lines()))
+	case !current:
+		c.onLeft(inst, after)
+	case inst.next != nil:
+		c.event(inst.id, after+"; its successor is starting")
+		e := r.ending()
+		inst.ended = &e
+		c.set(inst, StateStarting, "")
 	case inst.again && !c.stopping:
-		c.event(inst.id, fmt.Sprintf("%s after %s; restarting, as asked", r.status, round(ran)))
+		c.event(inst.id, after+"; restarting, as asked")
 		inst.again = false
 		inst.history = history{}
 		c.start(inst)
-	case r.stopping || c.stopping:
-		c.event(inst.id, fmt.Sprintf("%s after %s; stopped", r.status, round(ran)))
+	case r.stopping && r.fault == "" || inst.unwanted || c.stopping:
+		c.event(inst.id, after+"; stopped")
 		inst.history = history{}
-		c.set(inst, StateStopped, "")
+		c.rest(inst)
 	default:
-		c.afterEnding(inst, ending{
-			status:   r.status,
-			at:       inst.lastExit.At,
-			ran:      ran,
-			readyFor: r.readyFor(inst.lastExit.At),
-		})
+		e := r.ending()
+		e.leftSome = m.leftSome
+		c.afterEnding(inst, e)
 	}
 }
 
@@ -183,11 +200,14 @@ func (c *Cluster) afterEnding(inst *instance, e ending) {
 	d, inst.history = decide(inst.app.policy, inst.history, e, c.os.jitter())
 	c.event(inst.id, d.event)
 	if e.launch == nil { // there was a process that wrote something
-		if hint := c.clashHint(inst); hint != "" && e.readyFor == 0 {
+		if hint := inst.app.clashHint(e.output); hint != "" && e.readyFor == 0 {
 			c.event(inst.id, hint)
 		}
+		if e.leftSome && e.status == (exitStatus{}) {
+			c.event(inst.id, "it has left processes behind, which were ended: a server has to stay in the foreground")
+		}
 		if d.next == StateFailed {
-			d.reason += c.lastOutput(inst)
+			d.reason += quote(e.output)
 		}
 	}
 	c.set(inst, d.next, d.reason)
@@ -195,11 +215,16 @@ func (c *Cluster) afterEnding(inst *instance, e ending) {
 		return
 	}
 	inst.retryAt = e.at.Add(d.delay)
-	if d.delay == 0 {
+	if d.delay == 0 && c.handing == nil { // else the next program starts it
 		inst.restarts++
 		c.start(inst)
 		return
 	}
+	c.retryAt(inst)
+}
+
+// retryAt starts an instance again at its time.
+func (c *Cluster) retryAt(inst *instance) {
 	// Made before it is set: a short one could fire while timer is still nil,
 	// and the retry would be taken for a cancelled one.
 	var timer *time.Timer
@@ -230,9 +255,21 @@ func (c *Cluster) dispose(r *run) {
 	if r.deadline != nil {
 		r.deadline.Stop()
 	}
-	r.inst.app.way.release(r.place)
-	r.inst.run = nil
-	r.inst.usage = usage{}
+	r.over = true
+	inst := r.inst
+	if r.process == nil { // it never came to be
+		inst.app.way.withdraw(r.place)
+	}
+	inst.app.way.release(r.place)
+	switch r {
+	case inst.run:
+		inst.run = nil
+		inst.usage = usage{}
+	case inst.next:
+		inst.next = nil
+	default:
+		inst.leaving = slices.DeleteFunc(inst.leaving, func(l *run) bool { return l == r })
+	}
 }
 
 func (c *Cluster) cancelRetry(inst *instance) {
@@ -243,7 +280,16 @@ func (c *Cluster) cancelRetry(inst *instance) {
 }
 
 func (c *Cluster) set(inst *instance, s State, reason string) {
+	if inst.state != s {
+		inst.since = time.Now()
+	}
 	inst.state, inst.reason = s, reason
+	if inst.state == StateStopped || inst.state == StateFailed || inst.state == StateDone {
+		inst.unwanted = false
+	}
+	if s == StateFailed || s == StateStopped || s == StateDone {
+		inst.app.way.abandon(inst.index)
+	}
 }
 
 func exitOf(s exitStatus, at time.Time, after time.Duration) *Exit {

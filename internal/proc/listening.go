@@ -54,6 +54,23 @@ func awaitListening(ctx context.Context, want int, p process, hint func(string),
 	}
 }
 
+// awaitAdopted is awaitListening for a process whose adoption tells when it
+// listens: it only says what seems to be in the way, until ctx ends.
+func awaitAdopted(ctx context.Context, want int, p process, hint func(string)) error {
+	said := ""
+	for wait := hintAfter; ; wait = hintEvery {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(wait):
+		}
+		if text := obstacle(want, p, nil, nil); text != said {
+			said = text
+			hint(text)
+		}
+	}
+}
+
 // own are those of the sockets that are the process's: one of its members has
 // them open. Of a member whose descriptors clusterd may not see, as another
 // user's, those are taken for its own that its user opened.

@@ -106,7 +106,7 @@ func TestOnlyItsOwnSocketMakesItReady(t *testing.T) {
 		cancel()
 		p.End(ctx)
 	}()
-	served, err := (&relayWay{}).listening(place{port: at})(ctx, p, func(text string) {
+	served, err := (&relayWay{public: &relayPort{fixed: true}}).listening(place{port: at, private: at})(ctx, p, func(text string) {
 		want := fmt.Sprintf("$PORT (%d) is served by somebody else (held by pid %d ", at, os.Getpid())
 		if !strings.HasPrefix(text, want) {
 			t.Errorf("hint %q, want %q", text, want)

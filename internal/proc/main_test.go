@@ -15,6 +15,8 @@ import (
 
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
+
+	"clusterd/internal/setup"
 )
 
 // childVariable makes this test binary the child of a test: it holds what the
@@ -22,13 +24,23 @@ import (
 const childVariable = "CLUSTERD_TEST_CHILD"
 
 func TestMain(m *testing.M) {
+	if setup.Ordered() {
+		setup.Run()
+	}
+	if IsGuardian() {
+		RunGuardian()
+		os.Exit(0)
+	}
 	if job := os.Getenv(childVariable); job != "" {
 		os.Exit(child(strings.Fields(job)))
 	}
 	goleak.VerifyTestMain(m,
 		// A launcher lives as long as its process.
-		goleak.IgnoreTopFunction("clusterd/internal/proc.(*launcher).serve"),
+		goleak.IgnoreTopFunction("clusterd/internal/proc.newThread.func1"),
 		goleak.IgnoreTopFunction("clusterd/internal/proc.(*launcher).reapOrphans"),
+		goleak.IgnoreTopFunction("clusterd/internal/proc.(*launcher).noteOrphans"),
+		goleak.IgnoreTopFunction("clusterd/internal/proc.(*guard).talk"),
+		goleak.IgnoreAnyFunction("clusterd/internal/proc.(*guardian).await"),
 		goleak.IgnoreAnyFunction("os/signal.loop"),
 	)
 }
@@ -51,6 +63,10 @@ func child(job []string) int {
 	case "deaf": // to signals that can be ignored
 		signal.Ignore(syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 		fmt.Println("deaf", os.Getpid())
+	case "flood":
+		n, _ := strconv.Atoi(job[1])
+		floodOf(n)
+		return 0
 	case "exit":
 		code, _ := strconv.Atoi(job[1])
 		return code
@@ -79,6 +95,20 @@ func child(job []string) int {
 		if err := cmd.Start(); err != nil {
 			return 1
 		}
+	case "polite-family": // of which nobody is told to end by a parent
+		spawn("polite", true)
+		spawn("daemonize-polite", true)
+		fmt.Println("family complete")
+	case "daemonize-polite":
+		spawn("polite", true)
+		return 0
+	case "polite":
+		stop := make(chan os.Signal, 1)
+		signal.Notify(stop, syscall.SIGTERM)
+		fmt.Println("polite", os.Getpid())
+		<-stop
+		fmt.Println("polite bye")
+		return 0
 	case "leave": // a child behind, with the output
 		spawn("deaf", true)
 		return 3
@@ -96,6 +126,8 @@ func child(job []string) int {
 			}
 			time.Sleep(2 * time.Millisecond)
 		}
+	case "notify", "notify-stopping", "notify-watchdog":
+		return notifyChild(job[0])
 	case "supervise": // one instance, without ever ending it
 		l, err := newLauncher()
 		if err != nil {
@@ -105,6 +137,54 @@ func child(job []string) int {
 		if _, err := l.start(spec{args: []string{self()}, env: os.Environ(), dir: "/", stdout: os.Stdout, stderr: os.Stderr}); err != nil {
 			return 1
 		}
+	}
+	time.Sleep(childLife)
+	return 99
+}
+
+// notifyChild speaks sd_notify. Of two generations they do different things.
+func notifyChild(job string) int {
+	first := os.Getenv("CLUSTERD_GENERATION") == "1"
+	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: os.Getenv("NOTIFY_SOCKET"), Net: "unixgram"})
+	if err != nil {
+		return 1
+	}
+	send := func(text string) { _, _ = conn.Write([]byte(text)) }
+	barrier := func() { // returns when all that was sent has been read
+		r, w, err := os.Pipe()
+		if err != nil {
+			panic(err)
+		}
+		_, _, _ = conn.WriteMsgUnix([]byte("BARRIER=1"), unix.UnixRights(int(w.Fd())), nil)
+		w.Close()
+		_, _ = r.Read(make([]byte, 1)) // until nobody has the other end any more
+	}
+	send("\x00\xff\nREADY\nMAINPID=1")
+	send(strings.Repeat("READY=1\n", 10_000)) // too long, if it can be sent at all
+	fmt.Println("notify socket", os.Getenv("NOTIFY_SOCKET"))
+	fmt.Println("WATCHDOG_USEC is", os.Getenv("WATCHDOG_USEC"))
+	switch {
+	case job == "notify-stopping":
+		send("READY=1")
+		if first {
+			send("STOPPING=1")
+			barrier() // else its end may be seen first
+			return 0
+		}
+	case job == "notify-watchdog" && first:
+		send("READY=1\nWATCHDOG=1")
+	case job == "notify-watchdog":
+		send("READY=1\nWATCHDOG=trigger")
+	case os.Getenv("NOTIFY_LEVEL") == "below": // what the leader of the second generation starts
+		fmt.Println("main is", os.Getpid())
+		send(fmt.Sprintf("READY=1\nSTATUS=ready of child\nMAINPID=%d", os.Getpid()))
+		barrier()
+		fmt.Println("barrier passed")
+	case first:
+		send("STATUS=warming up")
+	default:
+		_ = os.Setenv("NOTIFY_LEVEL", "below")
+		spawn("notify", false)
 	}
 	time.Sleep(childLife)
 	return 99

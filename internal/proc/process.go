@@ -4,11 +4,14 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"runtime"
 	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"clusterd/internal/cgroup"
+	"clusterd/internal/port"
+	"clusterd/internal/setup"
 )
 
 // spec is what to execute for one generation of an instance.
@@ -19,6 +22,29 @@ type spec struct {
 	stdout *os.File // given to the process; the caller keeps and closes its own
 	stderr *os.File
 	run    string // unique among all runs of all clusterds; also in env, as runVariable
+	access access
+	cpus   float64     // the most that it may use, with all below it; 0: no limit
+	setup  setup.Order // what the process changes of itself before it becomes its command
+}
+
+// access is what a process needs to get onto its port. The zero value is for
+// one that does so by itself.
+type access struct {
+	// adopt makes what decides the bind and listen calls of the process and all
+	// below it, which pids lists; nil: nobody does. grip is that of its adoption.
+	adopt func(pids func() []int) *port.Adoption
+	grip  port.Grip
+	// inherited are sockets to be given, as descriptors 3 and on; the caller
+	// closes its own. names are theirs, for LISTEN_FDNAMES.
+	inherited []int
+	names     []string
+}
+
+func (a access) shim() *port.Shim {
+	if a.adopt == nil && len(a.inherited) == 0 {
+		return nil
+	}
+	return &port.Shim{Adopt: a.adopt != nil, Grip: a.grip, Inherited: a.names}
 }
 
 // exitStatus is how a process ended.
@@ -43,7 +69,8 @@ type process interface {
 	// Exited blocks until the leader has ended, and says how. The leader stays
 	// a zombie, so that no signal can reach a stranger with its number.
 	Exited() exitStatus
-	// Signal sends sig to the leader's process group.
+	// Signal sends sig to the leader's process group, and soon after that to members
+	// outside of it that are, or become, orphans.
 	Signal(sig syscall.Signal) error
 	// Members lists the living processes of the instance, the leader included.
 	Members() []int
@@ -62,9 +89,13 @@ type process interface {
 // launcher starts processes. Its one thread lives as long as the process does:
 // the kernel ties a parent-death signal to the thread that forked (prctl(2),
 // PR_SET_PDEATHSIG). Of a clusterd killed by SIGKILL, the leaders of its
-// instances die with it; their descendants do not, unless they see to that.
+// instances die with it, and its guardian ends the rest.
 type launcher struct {
-	requests chan launch
+	thread thread
+	guard  *guard
+	groups cgroup.Own // where control groups are made, for those that are limited
+
+	asking readings // of the orphans
 
 	mu        sync.Mutex
 	leaders   map[int]*leader // by pid, until End lets go
@@ -72,41 +103,50 @@ type launcher struct {
 }
 
 type launch struct {
-	spec  spec
 	path  string
-	stdin *os.File
-	reply chan launched
-}
-
-type launched struct {
-	leader *leader
-	err    error
+	args  []string
+	env   []string
+	dir   string
+	run   string
+	files []uintptr // the process's, by descriptor
+	group *os.File  // the control group to be born in; nil: clusterd's
+	setup setup.Order
 }
 
 // newLauncher makes this process a subreaper (Linux 3.4), so that whatever an
-// instance starts stays below it in the tree of processes, and begins to reap
-// the orphans that this brings. Call it once in a process.
-func newLauncher() (*launcher, error) {
-	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
-		return nil, fmt.Errorf("become a subreaper: %w", err)
+// instance starts stays below it in the tree of processes, begins to reap the
+// orphans that this brings, and starts its guardian, which holds files open. Call it
+// once in a process.
+func newLauncher(held ...*os.File) (*launcher, error) {
+	g, err := newGuard(held)
+	if err != nil {
+		return nil, err
 	}
-	l := &launcher{requests: make(chan launch), leaders: map[int]*leader{}}
-	go l.serve()
-	go l.reapOrphans()
+	l, err := launcherWith(g)
+	if err != nil {
+		return nil, err
+	}
+	l.begin()
 	return l, nil
 }
 
-func (l *launcher) serve() {
-	runtime.LockOSThread()
-	for r := range l.requests {
-		p, err := l.fork(r)
-		r.reply <- launched{p, err}
+func launcherWith(g *guard) (*launcher, error) {
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return nil, fmt.Errorf("become a subreaper: %w", err)
 	}
+	return &launcher{guard: g, groups: cgroup.Find(), thread: newThread(), leaders: map[int]*leader{}}, nil
+}
+
+// begin begins to reap.
+func (l *launcher) begin() {
+	go l.reapOrphans()
+	go l.noteOrphans()
 }
 
 // start forks and executes s. The error of a command that cannot be executed
-// is a sentence that says why. It blocks for as long as the file systems of the
-// command and its folder do; what can be found out about them is found out
+// is a sentence that says why; that of a process that cannot be given access to
+// its port is a *port.RefusedError. It blocks for as long as the file systems of
+// the command and its folder do; what can be found out about them is found out
 // before the thread is asked that all launches share.
 func (l *launcher) start(s spec) (process, error) {
 	path, err := executable(s.args[0], s.dir, s.env)
@@ -118,30 +158,103 @@ func (l *launcher) start(s spec) (process, error) {
 		return nil, err
 	}
 	defer null.Close()
-	reply := make(chan launched, 1)
-	l.requests <- launch{s, path, null, reply}
-	r := <-reply
-	if errno, ok := r.err.(syscall.Errno); ok { // as it comes from fork(2) or execve(2)
-		return nil, execError(path, s.dir, errno)
+	r := launch{
+		path:  path,
+		args:  s.args,
+		env:   s.env,
+		dir:   s.dir,
+		run:   s.run,
+		setup: s.setup,
+		files: []uintptr{null.Fd(), s.stdout.Fd(), s.stderr.Fd()},
 	}
-	if r.err != nil {
-		return nil, r.err
+	for _, fd := range s.access.inherited {
+		r.files = append(r.files, uintptr(fd))
 	}
-	return r.leader, nil
+	if s.cpus > 0 {
+		if r.group, err = l.groups.Limited(s.run, s.cpus); err != nil {
+			return nil, fmt.Errorf("limits.cpu = %g: %w", s.cpus, err)
+		}
+		defer r.group.Close()
+	}
+	var p *leader
+	if shim := s.access.shim(); shim != nil {
+		p, err = l.startShim(r, *shim, s.access.adopt)
+	} else {
+		p, err = l.fork(r)
+	}
+	if err != nil && r.group != nil {
+		_ = l.groups.Group(s.run).Remove()
+		if err == syscall.ENOSYS {
+			err = fmt.Errorf("limits.cpu = %g: clone3 (Linux 5.7) is not allowed here, with which processes begin in a control group", s.cpus)
+		}
+	}
+	if errno, ok := err.(syscall.Errno); ok { // as it comes from fork(2) or execve(2)
+		err = execError(path, s.dir, errno)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
-// fork does what has to be done in the launcher's thread. No lock is held
-// meanwhile: an execve(2) takes as long as the file system of the program.
+// startShim is fork by way of a shim, which executes the command when it has
+// prepared the process for it.
+func (l *launcher) startShim(r launch, shim port.Shim, adopt func(func() []int) *port.Adoption) (*leader, error) {
+	ours, theirs, err := port.ShimPair()
+	if err != nil {
+		return nil, err
+	}
+	defer ours.Close()
+	r.path, r.args = port.ShimPath, shim.Args(r.path, r.args)
+	r.files = append(r.files, theirs.Fd())
+	p, err := l.fork(r)
+	theirs.Close()
+	if err != nil {
+		return nil, err
+	}
+	listener, err := port.AwaitShim(ours)
+	if err != nil {
+		now, cancel := context.WithCancel(context.Background())
+		cancel()
+		p.End(now)
+		return nil, err
+	}
+	if listener != nil {
+		// Its only errors are those of a listener that is broken; then the calls
+		// fail with ENOSYS, and the process says so.
+		p.adoption = adopt(p.Members)
+		go func() { _ = p.adoption.Serve(listener, p.claim) }()
+	}
+	return p, nil
+}
+
+// fork starts a process in the launcher's thread.
 func (l *launcher) fork(r launch) (*leader, error) {
+	if !r.setup.Empty() {
+		r.path, r.args = setup.Path, r.setup.Args(r.path, r.args)
+	}
+	var p *leader
+	var err error
+	l.thread.do(func() { p, err = l.forkHere(r) })
+	return p, err
+}
+
+// forkHere does what has to be done in the launcher's thread. No lock is held
+// meanwhile: an execve(2) takes as long as the file system of the program.
+func (l *launcher) forkHere(r launch) (*leader, error) {
 	l.mu.Lock()
 	l.launching = true
 	l.mu.Unlock()
 	pidfd := -1
-	pid, _, err := syscall.StartProcess(r.path, r.spec.args, &syscall.ProcAttr{
-		Dir:   r.spec.dir,
-		Env:   r.spec.env,
-		Files: []uintptr{r.stdin.Fd(), r.spec.stdout.Fd(), r.spec.stderr.Fd()},
-		Sys:   &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL, PidFD: &pidfd},
+	sys := &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL, PidFD: &pidfd}
+	if r.group != nil {
+		sys.UseCgroupFD, sys.CgroupFD = true, int(r.group.Fd())
+	}
+	pid, _, err := syscall.StartProcess(r.path, r.args, &syscall.ProcAttr{
+		Dir:   r.dir,
+		Env:   r.env,
+		Files: r.files,
+		Sys:   sys,
 	})
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -149,13 +262,14 @@ func (l *launcher) fork(r launch) (*leader, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &leader{pid: pid, run: r.spec.run, launcher: l}
+	p := &leader{pid: pid, run: r.run, launcher: l}
 	if p.pidfd, err = pollable(pid, pidfd); err != nil {
 		unix.Kill(pid, unix.SIGKILL) // unreaped: it cannot be anybody else
 		unix.Wait4(pid, nil, 0, nil)
 		return nil, err
 	}
 	l.leaders[pid] = p
+	l.guard.leads(pid)
 	return p, nil
 }
 

@@ -23,7 +23,7 @@ import (
 const patience = 60 * time.Second
 
 // theLauncher is shared: a process can have only one.
-var theLauncher = sync.OnceValues(newLauncher)
+var theLauncher = sync.OnceValues(func() (*launcher, error) { return newLauncher() })
 
 // realLauncher returns the launcher, and fails the test when it leaves a
 // process or an open file behind.
@@ -44,6 +44,7 @@ func realLauncher(t *testing.T) *launcher {
 		eventually(t, "all children to be reaped", func() any { return left }, func() bool {
 			var err error
 			left, err = children(os.Getpid())
+			left = slices.DeleteFunc(left, l.guard.is)
 			return err == nil && len(left) == 0
 		})
 		eventually(t, "all files to be closed", func() any { return openFiles() },
@@ -76,7 +77,7 @@ func openFiles() []string {
 
 // marked are the living processes of runs of this process, wherever they are.
 func marked() []int {
-	mark := fmt.Appendf(nil, "%s%d.", runVariable, os.Getpid())
+	mark := fmt.Appendf(nil, "%s%s.", runVariable, token)
 	var out []int
 	dirs, _ := filepath.Glob("/proc/[0-9]*")
 	for _, dir := range dirs {
@@ -112,9 +113,13 @@ type realCluster struct {
 
 func runReal(t *testing.T, untilDone bool, apps ...config.App) *realCluster {
 	t.Helper()
+	return runRealConfig(t, untilDone, &config.Config{Name: "test", Path: "/test/cluster.toml", Dir: "/", Apps: apps})
+}
+
+func runRealConfig(t *testing.T, untilDone bool, cfg *config.Config) *realCluster {
+	t.Helper()
 	l := realLauncher(t)
-	cfg := &config.Config{Name: "test", Path: "/test/cluster.toml", Dir: "/", Apps: apps}
-	c := newCluster(cfg, "v0", system{start: l.start, sweep: l.sweep, jitter: func() float64 { return 0.5 }})
+	c := newCluster(cfg, "v0", system{start: l.start, run: l.run, sweep: l.sweep, jitter: func() float64 { return 0.5 }, machine: ThisMachine, watch: watchUntil})
 	ctx, stop := context.WithCancel(context.Background())
 	r := &realCluster{Cluster: c, t: t, stop: stop, result: make(chan error, 1)}
 	ended := make(chan struct{})
@@ -260,6 +265,22 @@ func TestStrangerWithTheOutput(t *testing.T) {
 	}
 }
 
+// Who has left the group and has no parent any more gets the stop signal all the same,
+// and need not be killed.
+func TestOrphansAreToldToStop(t *testing.T) {
+	a := job("a", 1, "polite-family")
+	a.StopTimeout = time.Hour
+	r := runReal(t, false, a)
+	r.says("a/0", "polite", 2)
+	r.act(VerbStop)
+	if left := marked(); len(left) > 0 {
+		t.Errorf("processes %v are left of an instance that is stopped", left)
+	}
+	if n := len(r.says("a/0", "polite bye", 2)); n != 2 {
+		t.Errorf("%d processes have ended by themselves, want 2", n)
+	}
+}
+
 func TestDeafProcessIsKilled(t *testing.T) {
 	a := job("a", 1, "deaf")
 	a.StopTimeout = 20 * time.Millisecond
@@ -329,5 +350,16 @@ func TestManyInstances(t *testing.T) {
 	r.stop()
 	if err := r.ends(); err != nil {
 		t.Error(err)
+	}
+}
+
+func itoa(n int) string { return strconv.Itoa(n) }
+
+func mkfifo(path string) error { return syscall.Mkfifo(path, 0o600) }
+
+func writeFile(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0); err != nil {
+		t.Fatal(err)
 	}
 }

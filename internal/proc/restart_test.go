@@ -25,10 +25,8 @@ func TestFirstCrashIsAnsweredAtOnce(t *testing.T) {
 		}
 		want := []string{
 			"0s a/0 started, pid 9000001",
-			"0s a/0 ready after 0s",
 			"20s a/0 exited with code 1 after 20s; restarting at once",
 			"20s a/0 started, pid 9000002",
-			"20s a/0 ready after 0s",
 		}
 		if diff := cmp.Diff(want, f.events()); diff != "" {
 			t.Error(diff)
@@ -206,7 +204,7 @@ func TestSuccessInALoop(t *testing.T) {
 		if i := f.instance("a/0"); i.State == StateFailed || i.Restarts < 120 || i.Restarts > 200 {
 			t.Errorf("after an hour: %s after %d restarts, want one every 22.5s", i.State, i.Restarts)
 		}
-		if got, want := f.events()[5], "2ms a/0 exited with code 0 after 1ms; restarting in 150ms (2nd exit)"; got != want {
+		if got, want := f.events()[3], "2ms a/0 exited with code 0 after 1ms; restarting in 150ms (2nd exit)"; got != want {
 			t.Errorf("event %q, want %q", got, want)
 		}
 	})
@@ -250,5 +248,30 @@ func TestLate(t *testing.T) {
 		if got := f.events()[1:]; !slices.Equal(got, want) {
 			t.Errorf("events %q, want %q", got, want)
 		}
+	})
+}
+
+// What was healthy for long and comes back broken, as after a bad deployment, is a
+// crash loop like any other, and ends with what it wrote last.
+func TestHealthyIsSwappedForCrashing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := worker("a", 1)
+		a.MaxRestarts = 3
+		f := runFake(t, true, func(n int, p *fakeProcess) error {
+			if n > 1 {
+				p.exitAfter(10*time.Millisecond, 7)
+			}
+			return nil
+		}, a)
+		f.after(time.Hour)
+		f.os.last("a/0").exit(1)
+		f.after(time.Hour + time.Second)
+		if n := len(f.os.started()); n != 4 {
+			t.Errorf("%d processes, want the healthy one and three others", n)
+		}
+		if err := <-f.result; err == nil || err.Error() != "a/0 failed: exit 7, gave up after 4 failures in 480ms" {
+			t.Errorf("Run says %v", err)
+		}
+		f.result <- nil
 	})
 }

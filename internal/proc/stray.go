@@ -3,6 +3,7 @@ package proc
 import (
 	"cmp"
 	"os"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -55,7 +56,7 @@ func (l *launcher) strays() ([]member, error) {
 	for _, pid := range orphans {
 		st, statErr := readStat(pid)
 		switch {
-		case statErr == nil && st.session != own && !l.isLeader(pid):
+		case statErr == nil && st.session != own && !l.isLeader(pid) && !l.guard.is(pid):
 			roots = append(roots, pid)
 		case statErr != nil && !gone(statErr):
 			err = statErr
@@ -63,4 +64,36 @@ func (l *launcher) strays() ([]member, error) {
 	}
 	out, familyErr := family(roots)
 	return out, cmp.Or(err, familyErr)
+}
+
+// noteEvery is how often it is looked for orphans that the guardian does not know.
+const noteEvery = time.Second
+
+// noteOrphans tells the guardian of orphans. Of those nothing may say whose they
+// are once clusterd is gone.
+func (l *launcher) noteOrphans() {
+	own, err := unix.Getsid(0)
+	if err != nil {
+		return
+	}
+	var before []int
+	for range time.Tick(noteEvery) {
+		orphans, err := l.orphans()
+		if err != nil {
+			continue
+		}
+		var now []int
+		for _, pid := range orphans {
+			if st, err := readStat(pid); err == nil && !st.zombie && st.session != own {
+				l.guard.strayed(member{pid, st}, 0)
+				now = append(now, pid)
+			}
+		}
+		for _, pid := range before {
+			if !slices.Contains(now, pid) {
+				l.guard.forgets(pid)
+			}
+		}
+		before = now
+	}
 }

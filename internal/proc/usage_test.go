@@ -3,6 +3,7 @@ package proc
 import (
 	"bufio"
 	"os/exec"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -38,7 +39,7 @@ func TestCPUOfEndedChildren(t *testing.T) {
 
 func TestCPUPercent(t *testing.T) {
 	c := &Cluster{}
-	inst := &instance{}
+	inst := &instance{app: &app{}}
 	r := &run{inst: inst}
 	inst.run = r
 	at := time.Unix(1000, 0)
@@ -60,4 +61,44 @@ func TestCPUPercent(t *testing.T) {
 			t.Errorf("at %d ticks: %+v, want %t and %g", x.ticks, u, x.known, x.percent)
 		}
 	}
+}
+
+// A family is counted whole, also when it grows after it has slept.
+func TestUsageOfAFamilyThatGrows(t *testing.T) {
+	cmd := exec.Command("/bin/sh", "-c", "while read x; do sleep 1000 & echo $!; done; kill 0")
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // as every leader
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	said := bufio.NewReader(out)
+	defer func() {
+		in.Close()
+		_ = cmd.Wait() // it kills its group, itself included
+	}()
+	p := &leader{pid: cmd.Process.Pid, launcher: &launcher{guard: &guard{strays: map[int]stray{}, wake: make(chan struct{}, 1)}}}
+	for grown := 1; grown <= 3; grown++ {
+		if _, err := in.Write([]byte("\n")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := said.ReadString('\n'); err != nil {
+			t.Fatal(err)
+		}
+		for reading := range 3 {
+			if _, pages, ok := p.Usage(); !ok || pages == 0 || len(p.family) != 1+grown {
+				t.Errorf("reading %d after %d children: %d processes, %d pages", reading, grown, len(p.family), pages)
+			}
+		}
+	}
+	eventually(t, "the family", func() any { return "not asleep" }, func() bool {
+		p.Usage()
+		return p.asleep > 1 && len(p.family) == 4
+	})
 }

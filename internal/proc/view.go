@@ -4,25 +4,16 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"time"
-
-	"clusterd/internal/config"
-	"clusterd/internal/traffic"
 )
 
+// The windows that rates are means over, beside the last second, which the meter
+// keeps apart.
 const (
-	// rateWindow is what requests per second are a mean of.
-	rateWindow = 3 * time.Second
-	// latencyEvery is how often percentiles are computed at most.
-	latencyEvery = time.Second
+	rateWindow     = time.Second
+	longRateWindow = 10 * time.Second
 )
-
-// latencyReading is the last percentiles of a slot.
-type latencyReading struct {
-	at    time.Time
-	ok    bool
-	value traffic.Percentiles
-}
 
 // snapshot builds what readers see.
 func (c *Cluster) snapshot(now time.Time) *Snapshot {
@@ -33,6 +24,7 @@ func (c *Cluster) snapshot(now time.Time) *Snapshot {
 		Version:  c.version,
 		Uptime:   now.Sub(c.startedAt).Seconds(),
 		Stopping: c.stopping,
+		LogSeq:   c.journal.newest(),
 		Apps:     make([]AppSnapshot, 0, len(c.apps)),
 	}
 	for _, a := range c.apps {
@@ -46,25 +38,25 @@ func (a *app) snapshot(now time.Time) AppSnapshot {
 		Name:            a.config.Name,
 		Command:         a.config.Command.String(),
 		State:           StateStopped,
-		InstancesWanted: a.config.Instances,
+		InstancesWanted: a.wanted,
 		Listen:          a.way.Listen,
+		DependsOn:       make([]Dependency, 0, len(a.config.DependsOn)),
 		ListenWhy:       a.way.ListenWhy,
 		Count:           a.way.Count,
 		CountWhy:        a.way.CountWhy,
 		Instances:       make([]InstanceSnapshot, 0, len(a.instances)),
 	}
+	for _, on := range a.config.DependsOn {
+		s.DependsOn = append(s.DependsOn, Dependency{on.App, string(on.Until)})
+	}
 	if a.config.Port != 0 {
 		s.Port = &a.config.Port
 	}
-	var total uint64
 	worst := -1
 	for i, inst := range a.instances {
 		is := inst.snapshot(now)
 		if is.State == StateReady {
 			s.Ready++
-		}
-		if is.RequestsTotal != nil {
-			total += *is.RequestsTotal
 		}
 		if worst < 0 || severity(is.State) > severity(s.State) {
 			worst = i
@@ -75,18 +67,15 @@ func (a *app) snapshot(now time.Time) AppSnapshot {
 		}
 		s.Instances = append(s.Instances, is)
 	}
-	if a.counts() {
-		s.RequestsTotal = &total
-		s.RequestsHistory = a.meter.History()
-		if rate, ok := a.meter.Rate(now, total, rateWindow); ok {
-			s.RequestsPerS = &rate
-		}
+	if a.reload != nil && s.Reason == "" {
+		s.Reason = a.reload.String()
 	}
+	if a.reload != nil {
+		s.Reload = &Progress{a.reload.done, a.reload.total}
+	}
+	a.trafficSnapshot(&s, now)
 	return s
 }
-
-// counts tells whether the app's requests are known.
-func (a *app) counts() bool { return a.way.Count == string(config.CountRelay) }
 
 func (i *instance) snapshot(now time.Time) InstanceSnapshot {
 	s := InstanceSnapshot{
@@ -94,16 +83,36 @@ func (i *instance) snapshot(now time.Time) InstanceSnapshot {
 		Index:      i.index,
 		State:      i.state,
 		Reason:     i.reason,
+		Since:      i.since,
 		Generation: i.generation,
 		Restarts:   i.restarts,
 		LastExit:   i.lastExit,
 	}
 	if i.retry != nil {
 		s.Reason += ", retry in " + until(i.retryAt.Sub(now))
+		at := i.retryAt
+		s.RetryAt = &at
 	}
-	if r := i.run; r != nil && r.process != nil && !r.exited {
-		pid, up := r.process.PID(), now.Sub(r.launchedAt).Seconds()
+	if next := i.nextRunOf(now); next != "" {
+		s.Reason = strings.TrimPrefix(s.Reason+", "+next, ", ")
+	}
+	switch {
+	case i.step != nil:
+		s.Reason = i.step.progress()
+	case i.unwanted && i.stopsAfter != "" && s.Reason == "":
+		s.Reason = "to be stopped after " + i.stopsAfter
+	}
+	r := i.run
+	if r == nil {
+		r = i.next // its predecessor has ended before it was ready
+	}
+	if r != nil {
+		s.Generation = r.place.generation
+	}
+	if r != nil && r.process != nil && !r.exited {
+		pid, up := r.pid(), now.Sub(r.launchedAt).Seconds()
 		s.PID, s.Uptime = &pid, &up
+		s.Says = r.says
 		if u := i.usage; u.known {
 			s.RSSBytes = &u.rssBytes
 			if u.cpuKnown {
@@ -111,33 +120,12 @@ func (i *instance) snapshot(now time.Time) InstanceSnapshot {
 			}
 		}
 	}
-	if n, ok := i.app.way.queue(i.index); ok {
-		s.Queue = &n
+	if i.measured {
+		spent := float64(i.ticks) / clockTick
+		s.CPUSeconds = &spent
 	}
-	if i.app.counts() {
-		i.countsSnapshot(&s, now)
-	}
+	i.trafficSnapshot(&s, now)
 	return s
-}
-
-// countsSnapshot fills in what the relay counted.
-func (i *instance) countsSnapshot(s *InstanceSnapshot, now time.Time) {
-	t := i.counters.Totals()
-	s.ConnectionsOpen, s.ConnectionsTotal = &t.ConnsOpen, &t.ConnsTotal
-	s.RequestsTotal, s.RequestsExact = &t.Requests, t.Unparsed == 0
-	s.BytesIn, s.BytesOut = &t.BytesIn, &t.BytesOut
-	s.Status = &Classes{t.Classes[0], t.Classes[1], t.Classes[2], t.Classes[3], t.Classes[4]}
-	if rate, ok := i.meter.Rate(now, t.Requests, rateWindow); ok {
-		s.RequestsPerS = &rate
-	}
-	if l := &i.latency; now.Sub(l.at) >= latencyEvery {
-		l.at = now
-		l.value, l.ok = i.counters.Latency()
-	}
-	if l := i.latency; l.ok {
-		ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
-		s.Latency = &Latency{P50: ms(l.value.P50), P90: ms(l.value.P90), P99: ms(l.value.P99)}
-	}
 }
 
 // bySeverity are the states from the one that needs a look least to the one
