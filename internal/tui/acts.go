@@ -6,8 +6,6 @@ import (
 	"strings"
 	"time"
 
-	tea "github.com/charmbracelet/bubbletea"
-
 	"clusterd/internal/figure"
 	"clusterd/internal/proc"
 )
@@ -15,8 +13,8 @@ import (
 // act is something that has been asked of the cluster and is not done yet.
 type act struct {
 	number int // tells acts apart
-	verb   proc.Verb
-	id     string // of the target
+	asked  proc.Action
+	id     string // of the target; of a scaling, also the number
 	since  time.Time
 }
 
@@ -48,22 +46,35 @@ var words = map[proc.Verb]struct{ plain, doing, done string }{
 	proc.VerbStart:   {"start", "starting", "started"},
 	proc.VerbStop:    {"stop", "stopping", "stopped"},
 	proc.VerbRestart: {"restart", "restarting", "restarted"},
+	proc.VerbReload:  {"reload", "reloading", "reloaded"},
+	proc.VerbScale:   {"scale", "scaling", "scaled"},
 	proc.VerbKill:    {"kill", "killing", "killed"},
 }
 
 // request does what a key asks of the selected target, says why not, or asks
 // back: before anything that hits several instances at once, and before a kill.
-func (m *model) request(verb proc.Verb) tea.Cmd {
+// A reload is none of these: it goes on only as long as nobody notices.
+func (m *model) request(verb proc.Verb) cmd {
 	t, ok := m.target()
 	if !ok {
-		m.say("nothing is selected")
+		m.say("nothing is selected: " + m.emptyTree())
 		return nil
 	}
+	return m.requestOf(verb, t)
+}
+
+// ask is request for one verb.
+func ask(verb proc.Verb) func(*model) cmd {
+	return func(m *model) cmd { return m.request(verb) }
+}
+
+// requestOf is request for any target.
+func (m *model) requestOf(verb proc.Verb, t target) cmd {
 	if why := m.refuse(verb, t); why != "" {
 		m.say(why)
 		return nil
 	}
-	if n := affected(verb, t); verb == proc.VerbKill || verb != proc.VerbStart && n > 1 {
+	if n := affected(verb, t); verb == proc.VerbKill || (verb == proc.VerbStop || verb == proc.VerbRestart) && n > 1 {
 		m.ask = m.confirm(verb, t, n)
 		m.changed()
 		return nil
@@ -118,16 +129,21 @@ func affected(verb proc.Verb, t target) int {
 	return n
 }
 
-// do begins an act. Its outcome comes as an actDoneMsg.
-func (m *model) do(verb proc.Verb, id string) tea.Cmd {
+// do begins an act on one target.
+func (m *model) do(verb proc.Verb, id string) cmd {
+	return m.begin(proc.Action{Verb: verb, Targets: []string{id}}, id)
+}
+
+// begin begins an act on what id names. Its outcome comes as an actDoneMsg.
+func (m *model) begin(asked proc.Action, id string) cmd {
 	m.acts++
-	a := act{m.acts, verb, id, m.now()}
+	a := act{m.acts, asked, id, m.now()}
 	m.acting = append(m.acting, a)
 	m.notice = notice{}
 	m.changed()
 	ctx, cluster := m.ctx, m.cluster
-	return func() tea.Msg {
-		return actDoneMsg{a, cluster.Do(ctx, proc.Action{Verb: verb, Targets: []string{id}})}
+	return func() msg {
+		return actDoneMsg{a, cluster.Do(ctx, asked)}
 	}
 }
 
@@ -137,17 +153,21 @@ type actDoneMsg struct {
 	err error
 }
 
-func (m *model) onActDone(msg actDoneMsg) tea.Cmd {
+func (m *model) onActDone(msg actDoneMsg) cmd {
 	for i := range m.acting {
 		if m.acting[i].number == msg.act.number {
 			m.acting = append(m.acting[:i], m.acting[i+1:]...)
 			break
 		}
 	}
-	w := words[msg.act.verb]
+	w := words[msg.act.asked.Verb]
 	switch {
 	case msg.err != nil && m.ctx.Err() != context.Canceled:
-		m.complain(fmt.Sprintf("cannot %s %s: %s", w.plain, msg.act.id, oneLine(msg.err)))
+		text := oneLine(msg.err)
+		if !strings.HasPrefix(text, "cannot ") {
+			text = fmt.Sprintf("cannot %s %s: %s", w.plain, msg.act.id, text)
+		}
+		m.complain(text)
 	default:
 		m.say(fmt.Sprintf("%s %s in %.1fs", msg.act.id, w.done, m.now().Sub(msg.act.since).Seconds()))
 	}
@@ -163,7 +183,7 @@ func (m *model) progress() string {
 		return ""
 	}
 	a := m.acting[0]
-	s := fmt.Sprintf("%s %s%s", words[a.verb].doing, m.theme.line(a.id), m.theme.dots)
+	s := fmt.Sprintf("%s %s%s", words[a.asked.Verb].doing, m.theme.line(a.id), m.stage(a))
 	if took := m.now().Sub(a.since); took >= time.Second {
 		s += " " + figure.Span(took.Seconds())
 	}
@@ -171,4 +191,40 @@ func (m *model) progress() string {
 		s += fmt.Sprintf(" (and %d more)", more)
 	}
 	return s
+}
+
+// stage is how far an act is: " 2/4" of what it does something to, or only that
+// it goes on.
+func (m *model) stage(a act) string {
+	t, ok := m.targetNamed(a.id)
+	if a.asked.Verb == proc.VerbScale {
+		for name := range a.asked.Sizes {
+			t, ok = m.targetNamed(name)
+		}
+	}
+	if !ok {
+		return m.theme.dots
+	}
+	done, all := 0, len(t.instances())
+	switch a.asked.Verb {
+	case proc.VerbReload:
+		if t.app.Reload == nil {
+			return m.theme.dots
+		}
+		done, all = t.app.Reload.Done, t.app.Reload.Total
+	case proc.VerbStop:
+		done = all - affected(proc.VerbStop, t)
+	case proc.VerbScale:
+		done, all = t.app.Ready, t.app.InstancesWanted
+	default:
+		for _, in := range t.instances() {
+			if in.State == proc.StateReady && in.Since.After(a.since) {
+				done++
+			}
+		}
+	}
+	if all < 2 {
+		return m.theme.dots
+	}
+	return fmt.Sprintf(" %d/%d%s", done, all, m.theme.dots)
 }

@@ -8,9 +8,10 @@
 // most one poll of a kind is on its way at a time.
 //
 // One model (model.go) owns the panes: the tree of apps and instances (tree.go),
-// their logs (logs.go) and, where there is room, the details of what is selected
-// (detail.go). Panes are plain structs: they are called, not sent messages, and
-// render lines for a given size. Where they go is layout.go; how everything
-// looks is style.go. Bubble Tea's types stay in run.go, update.go, poll.go and
-// keys.go.
+// their logs (logs.go) and the details of what is selected (detail.go). Panes are
+// plain structs: they are called, not sent messages, and render lines for a given
+// size. Where they go is layout.go; how everything looks is style.go. Keys, help
+// and palette are made from one list of commands (keys.go). Frames are drawn by
+// screen.go, and only when there is something new in them. Bubble Tea's types stay
+// in run.go, painted.go, update.go, poll.go, mouse.go and keys.go.
 package tui

@@ -8,8 +8,6 @@ const maxFooter = 3
 // message is what the footer says instead of the keys, or "".
 func (m *model) message() (string, style) {
 	switch {
-	case m.tree.typing:
-		return "/" + m.theme.line(m.tree.filter) + "_", strong
 	case m.notice.text != "":
 		return m.notice.text, m.notice.style
 	case len(m.acting) > 0:
@@ -20,12 +18,18 @@ func (m *model) message() (string, style) {
 
 // footerLines is how high the footer has to be.
 func (m *model) footerLines() int {
+	if m.prompt != nil {
+		return 1
+	}
 	text, _ := m.message()
 	return max(len(m.theme.words(text, m.w-2, maxFooter)), 1)
 }
 
 // renderFooter draws the last lines.
 func (m *model) renderFooter(w, h int) []string {
+	if m.prompt != nil {
+		return []string{m.prompt.render(m.theme, w)}
+	}
 	text, s := m.message()
 	if text == "" {
 		return []string{m.hints(w)}
@@ -33,12 +37,6 @@ func (m *model) renderFooter(w, h int) []string {
 	var lines []string
 	for _, row := range m.theme.words(text, w-2, h) {
 		lines = append(lines, " "+m.theme.paint(s, row))
-	}
-	if m.tree.typing {
-		hint := "enter keep  esc show all"
-		if free := w - 2 - width(text); free > len(hint)+2 {
-			lines[0] += spaces(free-len(hint)) + m.theme.paint(faint, hint)
-		}
 	}
 	return lines
 }
@@ -51,21 +49,30 @@ type hint struct{ name, word string }
 func (m *model) hints(w int) string {
 	var all []hint
 	switch {
+	case m.ask != nil:
+		all = []hint{{"y", strings.ToLower(m.ask.yes)}, {"n esc", "cancel"}, {"tab", "choose"}, {"enter", "take the choice"}}
+		return m.hintLine(all, nil, w)
 	case m.help.open:
 		all = []hint{{"j k", "scroll"}, {"any key", "close"}}
 		return m.hintLine(all, nil, w)
+	case m.logs.selecting():
+		all = []hint{{"j k", "extend"}, {"y", "copy"}, {"^s", "save"}, {"esc", "cancel"}}
 	case m.focus == paneLogs:
 		word := "pause"
 		if m.logs.paused {
 			word = "follow"
 		}
-		all = []hint{{"j k", "scroll"}, {"f", word}, {"w", "wrap"},
-			{"h l", "sideways"}, {"tab", "apps"}, {"z", "zoom"},
-			{"r", "restart"}, {"x", "stop"}}
+		all = []hint{{"j k", "scroll"}, {"f", word}, {"/", "search"}, {"w", "wrap"},
+			{"y", "copy"}, {"esc", "apps"}, {"z", "zoom"}, {"e", "streams"}, {"a", "whose"}, {"T", "time"}, {"m", "mark"}, {"^s", "save"}}
+	case m.focus == paneDetail:
+		all = []hint{{"j k", "scroll"}, {"u", "secrets"}, {"esc", "apps"}, {"r", "restart"}, {"R", "reload"}}
 	default:
-		all = []hint{{"j k", "move"}, {"r", "restart"}, {"x", "stop"},
-			{"s", "start"}, {"tab", "logs"}, {"/", "filter"},
+		all = []hint{{"enter", "details"}, {"r", "restart"}, {"R", "reload"}, {"x", "stop"},
+			{"s", "start"}, {"/", "filter"}, {"2", "logs"}, {"o", "sort"}, {"+ -", "scale"}, {":", "commands"},
 			{"z", "zoom"}, {"X", "kill"}}
+	}
+	if m.mouse {
+		all = append([]hint{{"shift-drag", "selects"}}, all...)
 	}
 	quit := "quit"
 	if m.attached {

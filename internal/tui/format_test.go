@@ -7,11 +7,17 @@ import (
 	"clusterd/internal/proc"
 )
 
-func TestRequests(t *testing.T) {
+func TestFigures(t *testing.T) {
 	th := themeFor(utf8NoColor)
 	for _, c := range []struct{ got, want string }{
-		{th.requests(nil, true), "-"}, {th.requests(ptr(uint64(12)), true), "12"}, {th.requests(ptr(uint64(12)), false), "≥12"},
-		{th.requests(ptr(uint64(4_105_999)), false), "≥4.1M"}, {th.requests(ptr(uint64(123_456)), false), "≥123k"},
+		{th.requests(nil, ""), "-"}, {th.requests(ptr(uint64(12)), ""), "12"}, {th.requests(ptr(uint64(12)), "≥"), "≥12"},
+		{th.requests(ptr(uint64(4_105_999)), "≈"), "≈4.1M"}, {th.requests(ptr(uint64(123_456)), "≥"), "≥123k"},
+		{th.rate(ptr(0.0), "≈"), "0"}, {th.rate(nil, "≈"), "-"}, {th.rate(ptr(1234.0), "≈"), "≈1.2k"}, {th.rate(ptr(1234.0), ""), "1.23k"},
+		{th.millis(0.0004), "0µs"}, {th.millis(0.8124), "812µs"}, {th.millis(0.9996), "1.0ms"}, {th.millis(9.96), "10ms"},
+		{th.millis(999.6), "1.0s"}, {th.millis(99_960), "100s"}, {th.millis(math.NaN()), "-"},
+		{percent(0), "0%"}, {percent(0.0001), "<0.1%"}, {percent(0.028), "2.8%"}, {percent(0.0996), "10%"}, {percent(1), "100%"}, {percent(math.NaN()), "-"},
+		{few(nil), "-"}, {few(ptr(uint64(9999))), "9999"}, {few(ptr(uint64(12_345))), "12k"}, {few(ptr(uint64(12_345_678))), "999k"},
+		{th.mark(proc.About), "≈"}, {th.mark(proc.AtLeast), "≥"}, {th.mark(proc.Exact), ""},
 	} {
 		if c.got != c.want || width(c.got) > 5 {
 			t.Errorf("%q, want %q, in at most 5 cells", c.got, c.want)
@@ -68,6 +74,11 @@ func TestSparkline(t *testing.T) {
 	} {
 		if got := th.sparkline(c.values, c.w); got != c.want {
 			t.Errorf("sparkline(%v, %d) = %q, want %q", c.values, c.w, got, c.want)
+		}
+	}
+	for i, want := range []string{"  █", " ▅█", "▁██"} {
+		if got := th.area([]float64{9, 0, 10.5, 21}, 3, 3)[i]; got != want {
+			t.Errorf("row %d of the chart is %q, want %q", i, got, want)
 		}
 	}
 	for part, want := range map[float64]string{0: "", 1: "━━━━", 0.5: "━━", 0.13: "╸", 0.01: "", 2: "━━━━"} {

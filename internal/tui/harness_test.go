@@ -27,20 +27,44 @@ var now = time.Date(2026, 5, 4, 15, 4, 5, 0, time.UTC)
 
 // fakeCluster answers from what it is given and remembers what it was asked.
 type fakeCluster struct {
-	snap  *proc.Snapshot
-	err   error // of Snapshot
-	pages map[string]proc.LogPage
-	asked []proc.LogQuery
-	did   []proc.Action
-	doErr error
+	snap    *proc.Snapshot
+	err     error // of Snapshot
+	details map[string]*proc.Detail
+	pages   map[string]proc.LogPage
+	asked   []proc.LogQuery
+	did     []proc.Action
+	doErr   error
+	looks   int // snapshots asked for
 }
 
-func (c *fakeCluster) Snapshot(context.Context) (*proc.Snapshot, error) { return c.snap, c.err }
+func (c *fakeCluster) Snapshot(context.Context) (*proc.Snapshot, error) {
+	c.looks++
+	if c.snap == nil {
+		return nil, c.err
+	}
+	s := *c.snap
+	for _, p := range c.pages {
+		if n := len(p.Lines); n > 0 {
+			s.LogSeq = max(s.LogSeq, p.Lines[n-1].Seq)
+		}
+	}
+	return &s, c.err
+}
+
+func (c *fakeCluster) Detail(_ context.Context, target string) (*proc.Detail, error) {
+	if d, ok := c.details[target]; ok {
+		return d, nil
+	}
+	return nil, fmt.Errorf("nothing is known of %s", target)
+}
 
 func (c *fakeCluster) Logs(_ context.Context, q proc.LogQuery) (proc.LogPage, error) {
 	c.asked = append(c.asked, q)
 	p := c.pages[strings.Join(q.Targets, " ")]
 	p.Next = q.After
+	if n := len(p.Lines); q.After == 0 && n > q.Limit {
+		p.Lines = p.Lines[n-q.Limit:]
+	}
 	i := slices.IndexFunc(p.Lines, func(l proc.Line) bool { return l.Seq > q.After })
 	if i < 0 {
 		p.Lines = nil
@@ -62,6 +86,7 @@ type dash struct {
 	t       *testing.T
 	cluster *fakeCluster
 	quit    bool
+	copied  string
 }
 
 // terminal is an environment.
@@ -78,6 +103,7 @@ func newDash(t *testing.T, c *fakeCluster, w, h int, env terminal) *dash {
 	t.Cleanup(cancel)
 	d := &dash{model: newModel(ctx, c, false, newTheme(env.get)), t: t, cluster: c}
 	d.now = func() time.Time { return now }
+	d.model.copy = func(text string) error { d.copied = text; return nil }
 	d.size(w, h)
 	d.poll()
 	return d
@@ -116,7 +142,7 @@ var namedKeys = map[string]tea.KeyType{
 	"enter": tea.KeyEnter, "esc": tea.KeyEsc, "tab": tea.KeyTab, "up": tea.KeyUp,
 	"down": tea.KeyDown, "left": tea.KeyLeft, "right": tea.KeyRight, "home": tea.KeyHome,
 	"end": tea.KeyEnd, "pgup": tea.KeyPgUp, "pgdown": tea.KeyPgDown, "ctrl+c": tea.KeyCtrlC,
-	"ctrl+d": tea.KeyCtrlD, "ctrl+u": tea.KeyCtrlU, "ctrl+z": tea.KeyCtrlZ,
+	"ctrl+s": tea.KeyCtrlS, "shift+tab": tea.KeyShiftTab, "ctrl+d": tea.KeyCtrlD, "ctrl+u": tea.KeyCtrlU, "ctrl+z": tea.KeyCtrlZ,
 	"backspace": tea.KeyBackspace, "space": tea.KeySpace,
 }
 
@@ -174,6 +200,14 @@ func (d *dash) hides(texts ...string) {
 	}
 }
 
+// lose has the cluster not answer any more, and that noticed so much later.
+func (d *dash) lose(after time.Duration) {
+	d.cluster.err = errLost
+	at := d.now().Add(after)
+	d.now = func() time.Time { return at }
+	d.poll()
+}
+
 var errLost = errors.New("the cluster went away")
 
 func ptr[T any](v T) *T { return &v }
@@ -184,7 +218,7 @@ func ready(app string, i int, requests uint64) proc.InstanceSnapshot {
 		ID: fmt.Sprintf("%s/%d", app, i), Index: i, State: proc.StateReady, PID: ptr(4000 + i),
 		Generation: 1, Uptime: ptr(8070.0), CPUPercent: ptr(3.2), RSSBytes: ptr(uint64(31 << 20)),
 		Queue: ptr(uint64(0)), ConnectionsOpen: ptr(uint64(3)), ConnectionsTotal: ptr(requests / 10),
-		RequestsTotal: &requests, RequestsExact: true, RequestsPerS: ptr(float64(requests) / 1000),
+		RequestsTotal: &requests, RequestsExact: true, RequestsKind: proc.Exact, RequestsPerS: ptr(float64(requests) / 1000),
 		Status:  &proc.Classes{Success: requests},
 		Latency: &proc.Latency{P50: 0.812, P90: 2.1, P99: 7.5},
 		BytesIn: ptr(requests * 80), BytesOut: ptr(requests * 900),
@@ -201,7 +235,9 @@ func app(name string, port int, instances ...proc.InstanceSnapshot) proc.AppSnap
 		a.Port = &port
 		a.Listen, a.ListenWhy = "relay", "it serves everything that listens on $PORT"
 		a.Count, a.CountWhy = "relay", "the relay follows every request"
-		a.RequestsTotal, a.RequestsPerS = ptr(uint64(0)), ptr(0.0)
+		a.RequestsTotal, a.RequestsPerS, a.RequestsKind = ptr(uint64(0)), ptr(0.0), proc.Exact
+		a.Queue, a.ConnectionsOpen, a.ConnectionsTotal = ptr(uint64(0)), ptr(uint64(0)), ptr(uint64(0))
+		a.Status, a.Latency = &proc.Classes{}, &proc.Latency{P50: 0.9, P90: 2.3, P99: 7.9}
 		for i := range 120 {
 			a.RequestsHistory = append(a.RequestsHistory, float64((i*7)%23*40))
 		}
@@ -213,6 +249,9 @@ func app(name string, port int, instances ...proc.InstanceSnapshot) proc.AppSnap
 		if port != 0 && in.RequestsTotal != nil {
 			*a.RequestsTotal += *in.RequestsTotal
 			*a.RequestsPerS += *in.RequestsPerS
+			*a.ConnectionsOpen += *in.ConnectionsOpen
+			*a.ConnectionsTotal += *in.ConnectionsTotal
+			a.Status.Success += in.Status.Success
 		}
 	}
 	return a
@@ -223,7 +262,7 @@ func worker(app string, i int) proc.InstanceSnapshot {
 	in := ready(app, i, 0)
 	in.Queue, in.ConnectionsOpen, in.ConnectionsTotal, in.RequestsTotal = nil, nil, nil, nil
 	in.RequestsPerS, in.Status, in.Latency, in.BytesIn, in.BytesOut = nil, nil, nil, nil, nil
-	in.RequestsExact = false
+	in.RequestsExact, in.RequestsKind = false, proc.Unknown
 	return in
 }
 
@@ -265,15 +304,36 @@ func lines(instance string, seq uint64, n int) []proc.Line {
 }
 
 func withLogs(s *proc.Snapshot) *fakeCluster {
-	c := &fakeCluster{snap: s, pages: map[string]proc.LogPage{}}
+	c := &fakeCluster{snap: s, pages: map[string]proc.LogPage{}, details: map[string]*proc.Detail{}}
 	for i := range s.Apps {
 		a := &s.Apps[i]
 		c.pages[a.Name] = proc.LogPage{Lines: lines(a.Name+"/0", 1, 40)}
+		c.details[a.Name] = detailOf(a.Name, a.Port != nil)
 		for k := range a.Instances {
 			id := a.Instances[k].ID
+			c.details[id] = detailOf(id, a.Port != nil)
 			c.pages[id] = proc.LogPage{Lines: append(lines(id, 100, 8),
 				proc.Line{Seq: 200, At: now, Instance: id, Stream: proc.StreamEvent, Text: "exited with code 1 after 3.2s; restarting in 200ms (2nd failure)"})}
 		}
 	}
 	return c
+}
+
+// detailOf is what is known of a target beyond the snapshot.
+func detailOf(id string, serves bool) *proc.Detail {
+	d := &proc.Detail{
+		Target: id, Cwd: "/srv/shop",
+		Env: []proc.Variable{{Name: "API_KEY", Value: "sk-12345"}, {Name: "DATABASE", Value: "postgres://joe:hunter2@db/x"}, {Name: "LOG_LEVEL", Value: "info"}},
+		Exits: []proc.PastExit{
+			{Instance: id, Generation: 8, Exit: proc.Exit{Code: 1, At: now.Add(-2 * time.Second), After: 3.2}},
+			{Instance: id, Generation: 7, Exit: proc.Exit{Code: -1, Signal: "SIGSEGV", At: now.Add(-3 * time.Minute), After: 600}},
+		},
+	}
+	if serves {
+		d.Latency = []proc.Bucket{{Upto: 0.5}, {Upto: 1, Count: 70}, {Upto: 2, Count: 20}, {Upto: 5}, {Upto: 10, Count: 1}, {}}
+		for i := range 120 {
+			d.History = append(d.History, float64((i*5)%17*20))
+		}
+	}
+	return d
 }

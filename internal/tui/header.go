@@ -1,6 +1,7 @@
 package tui
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -35,19 +36,22 @@ func (m *model) renderHeader(w int) string {
 	} else if m.snap.Stopping {
 		left = append(left, part{"stopping", warning, 8})
 	}
-	left = append(left, part{"up " + figure.Span(m.snap.Uptime), plain, 2})
 
 	ready, wanted := 0, 0
 	counts := map[proc.State]int{}
 	var total *float64
+	mark := ""
 	for i := range m.snap.Apps {
 		a := &m.snap.Apps[i]
 		ready += a.Ready
-		wanted += a.InstancesWanted
+		wanted += a.Awaited()
 		for k := range a.Instances {
 			counts[a.Instances[k].State]++
 		}
 		if a.RequestsPerS != nil {
+			if mark != m.theme.about {
+				mark = cmp.Or(m.theme.mark(a.RequestsKind), mark)
+			}
 			sum := *a.RequestsPerS
 			if total != nil {
 				sum += *total
@@ -55,12 +59,6 @@ func (m *model) renderHeader(w int) string {
 			total = &sum
 		}
 	}
-	left = append(left, part{figure.Plural(len(m.snap.Apps), "app"), plain, 1})
-	health := good
-	if ready < wanted {
-		health = warning
-	}
-	left = append(left, part{fmt.Sprintf("%d/%d ready", ready, wanted), health, 7})
 	weight := 5
 	for _, s := range byUrgency {
 		if n := counts[s]; n > 0 {
@@ -68,7 +66,14 @@ func (m *model) renderHeader(w int) string {
 			weight = min(weight, 4) - 1
 		}
 	}
-	right := part{figure.Rate(total) + " req/s", strong, 6}
+	health := good
+	if ready < wanted {
+		health = warning
+	}
+	left = append(left, part{fmt.Sprintf("%d/%d ready", ready, wanted), health, 7},
+		part{figure.Plural(len(m.snap.Apps), "app"), plain, 1},
+		part{"up " + figure.Span(m.snap.Uptime), plain, 2})
+	right := part{m.theme.rate(total, mark) + " req/s", strong, 6}
 	return m.flow(left, right, w)
 }
 

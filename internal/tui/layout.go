@@ -6,7 +6,8 @@ const (
 	minHeight = 12
 )
 
-// From this size on there is room for the details of what is selected.
+// From this size on there is room for the details of what is selected beside the
+// tree. On a smaller screen they have it alone, when they are asked for.
 const (
 	detailFromWidth  = 150
 	detailFromHeight = 30
@@ -18,10 +19,13 @@ type pane int
 const (
 	paneTree pane = iota
 	paneLogs
+	paneDetail
 )
 
 // rect is a part of the screen, in cells.
 type rect struct{ x, y, w, h int }
+
+func (r rect) has(x, y int) bool { return r.x <= x && x < r.x+r.w && r.y <= y && y < r.y+r.h }
 
 // arrangement is what the layout depends on besides the size of the screen.
 type arrangement struct {
@@ -38,6 +42,16 @@ type screen struct {
 	header, tree, detail, log, footer rect
 }
 
+// at is the pane at a place of the screen.
+func (s screen) at(x, y int) (pane, rect, bool) {
+	for p, r := range map[pane]rect{paneTree: s.tree, paneLogs: s.log, paneDetail: s.detail} {
+		if r.has(x, y) {
+			return p, r, true
+		}
+	}
+	return 0, rect{}, false
+}
+
 // layout divides a screen of w by h cells. The tree takes what it needs, up to
 // three fifths of the room, and the log the rest.
 func layout(w, h int, a arrangement) screen {
@@ -50,19 +64,23 @@ func layout(w, h int, a arrangement) screen {
 		header: rect{0, 0, w, 1},
 		footer: rect{0, h - foot, w, foot},
 	}
-	if a.zoom {
+	beside := w >= detailFromWidth && h >= detailFromHeight
+	if a.zoom || a.focus == paneDetail && !beside {
 		whole := rect{0, 1, w, body}
-		if a.focus == paneTree {
+		switch a.focus {
+		case paneTree:
 			s.tree = whole
-		} else {
+		case paneLogs:
 			s.log = whole
+		case paneDetail:
+			s.detail = whole
 		}
 		return s
 	}
 	most := body * 3 / 5
 	treeH := min(1+max(a.rows, 2), most)
 	treeW := w
-	if w >= detailFromWidth && h >= detailFromHeight {
+	if beside {
 		treeH = min(max(treeH, a.detail), most)
 		treeW = max(w*3/5, 110)
 		s.detail = rect{treeW + 1, 1, w - treeW - 1, treeH}

@@ -77,6 +77,9 @@ func TestLayout(t *testing.T) {
 		{80, 24, arrangement{rows: 10, footer: 1, zoom: true, focus: paneLogs}, "1 H, 22 L, 1 F"},
 		{120, 40, arrangement{rows: 10, footer: 1}, "1 H, 11 T, 27 L, 1 F"},
 		{200, 60, arrangement{rows: 10, footer: 1, detail: 18}, "1 H, 18 T.D, 40 L, 1 F"},
+		{80, 24, arrangement{rows: 10, footer: 1, focus: paneDetail}, "1 H, 22 D, 1 F"},
+		{200, 60, arrangement{rows: 10, footer: 1, detail: 18, focus: paneDetail}, "1 H, 18 T.D, 40 L, 1 F"},
+		{200, 60, arrangement{rows: 10, footer: 1, detail: 18, zoom: true, focus: paneDetail}, "1 H, 58 D, 1 F"},
 		{200, 60, arrangement{rows: 900, footer: 1, detail: 18}, "1 H, 34 T.D, 24 L, 1 F"},
 	} {
 		s := layout(c.w, c.h, c.a)

@@ -72,15 +72,17 @@ func TestLogStaysWhenOldLinesGo(t *testing.T) {
 	if got := strings.Join(d.text(), "\n"); got != before {
 		t.Errorf("the text moved:\n%s\nwas\n%s", got, before)
 	}
-	d.more(lines("web/0", keptPaused-99, 1000)...)
-	d.shows("older lines are gone")
-	if n := len(d.logs.lines); n != keptPaused {
-		t.Errorf("%d lines are kept, want %d", n, keptPaused)
+	d.more(lines("web/0", keptPaused-99, 1000)...) // more than there is room for
+	d.shows("PAUSED +40,800", "the last 1,000 only after f")
+	if got := strings.Join(d.text(), "\n"); got != before {
+		t.Errorf("the text moved:\n%s\nwas\n%s", got, before)
 	}
 	d.press("f")
-	d.more(lines("web/0", keptPaused+901, 1)...)
-	if n := len(d.logs.lines); n != keptFollowing {
-		t.Errorf("%d lines are kept while following, want %d", n, keptFollowing)
+	d.shows("FOLLOW", "users/40900")
+	d.hides("only after f")
+	d.more(lines("web/0", keptPaused+901, keptFollowing)...)
+	if n := len(d.logs.lines); n < keptFollowing || n > keptFollowing*3/2 {
+		t.Errorf("%d lines are kept while following, want about %d", n, keptFollowing)
 	}
 }
 
@@ -161,6 +163,26 @@ func TestLogKeepsItsPlaceWhenResized(t *testing.T) {
 	}
 	if got := d.text()[0]; got != first {
 		t.Errorf("after resizing %q is at the top, before %q", got, first)
+	}
+}
+
+// A mark belongs to the log that it was set in.
+func TestMarksStayInTheirLog(t *testing.T) {
+	d := newDash(t, withLogs(mixed()), 80, 24, utf8NoColor)
+	d.press("m")
+	d.shows("mark, 15:04:05")
+	d.press("j")
+	d.hides("mark, ")
+	d.press("'")
+	d.shows("the log has no marks; m makes one")
+	d.press("k")
+	d.shows("mark, 15:04:05")
+	d.press("a", "a") // the log of everything
+	d.hides("mark, ")
+	d.press("a")
+	d.shows("mark, 15:04:05")
+	if n := len(d.logs.marked); n != 1 {
+		t.Errorf("marks of %d logs are kept, want those of one", n)
 	}
 }
 

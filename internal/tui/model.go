@@ -13,6 +13,7 @@ type model struct {
 	cluster  Cluster
 	attached bool
 	now      func() time.Time
+	copy     func(text string) error // to the terminal's clipboard; beside the event loop
 	theme    *theme
 	keys     keyMap
 
@@ -20,16 +21,24 @@ type model struct {
 
 	snap    *proc.Snapshot // the last one there was, or nil
 	snapAt  time.Time
-	lost    error // why there is no newer one, or nil
+	lost    error // why there has been no newer one for a while, or nil
 	polling bool  // a snapshot is on its way
 	retryAt time.Time
+	ticks   int
+	calm    int // looks in a row that have found nothing new
+	recent  recent
 
-	tree  tree
-	logs  logPane
-	focus pane
-	zoom  bool
-	help  helpView
-	ask   *question // waiting for an answer, or nil
+	tree   tree
+	logs   logPane
+	detail detailPane
+	focus  pane
+	zoom   bool
+	mouse  bool // its clicks come here, and not to the terminal
+
+	help    helpView
+	ask     *question // waiting for an answer, or nil
+	prompt  *prompt   // a line that is being typed, or nil
+	palette *palettePane
 
 	acting []act // what is being done right now, oldest first
 	acts   int   // how many there have been
@@ -47,6 +56,7 @@ func newModel(ctx context.Context, c Cluster, attached bool, t *theme) *model {
 		cluster:  c,
 		attached: attached,
 		now:      time.Now,
+		copy:     func(string) error { return nil },
 		theme:    t,
 		keys:     newKeyMap(t, attached),
 		tree:     newTree(),
@@ -71,17 +81,17 @@ func (m *model) arrange() screen {
 
 // setSnapshot takes over a new picture of the cluster.
 func (m *model) setSnapshot(s *proc.Snapshot) {
-	if old := m.snap; old != nil && (old.PID != s.PID || s.Uptime < old.Uptime) {
-		m.logs.reset() // another daemon counts its lines from 1 again
-	}
+	m.notePassing(m.snap, s)
 	m.snap, m.snapAt, m.lost = s, m.now(), nil
-	m.tree.rebuild(s)
-	m.logs.show(m.tree.selected)
+	m.recent.add(m.snapAt, s)
+	m.tree.rebuild(s, m.snapAt)
+	m.showLog()
 }
 
-// moved keeps the log on what the tree has selected.
+// moved keeps the log and the details on what the tree has selected.
 func (m *model) moved() {
-	m.logs.show(m.tree.selected)
+	m.showLog()
+	m.detail.show(m.tree.selected)
 	m.changed()
 }
 
@@ -111,6 +121,25 @@ func (m *model) target() (target, bool) {
 		t.instance = &t.app.Instances[r.instance]
 	}
 	return t, true
+}
+
+// targetNamed is the app or instance of that name.
+func (m *model) targetNamed(id string) (target, bool) {
+	if m.snap == nil {
+		return target{}, false
+	}
+	for i := range m.snap.Apps {
+		a := &m.snap.Apps[i]
+		if a.Name == id {
+			return target{id: id, app: a}, true
+		}
+		for k := range a.Instances {
+			if a.Instances[k].ID == id {
+				return target{id: id, app: a, instance: &a.Instances[k]}, true
+			}
+		}
+	}
+	return target{}, false
 }
 
 // size is how many apps and running or wanted instances the cluster has.

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"strings"
 
-	tea "github.com/charmbracelet/bubbletea"
-
 	"clusterd/internal/figure"
 	"clusterd/internal/proc"
 )
@@ -16,7 +14,7 @@ type question struct {
 	detail string
 	yes    string // the word for doing it
 	chosen bool   // yes is chosen; it never is at first
-	then   func() tea.Cmd
+	then   func() cmd
 }
 
 // confirm asks before a verb that reaches n instances of a target.
@@ -45,7 +43,7 @@ func (m *model) confirm(verb proc.Verb, t target, n int) *question {
 		title:  fmt.Sprintf("%s %s?", yes, m.theme.line(t.id)),
 		detail: detail,
 		yes:    yes,
-		then:   func() tea.Cmd { return m.do(verb, t.id) },
+		then:   func() cmd { return m.do(verb, t.id) },
 	}
 }
 
@@ -60,15 +58,38 @@ func (m *model) confirmShutdown() *question {
 		title:  "Stop " + name + " and quit?",
 		detail: figure.Plural(apps, "app") + ", " + figure.Plural(instances, "instance"),
 		yes:    "Stop",
-		then: func() tea.Cmd {
+		then: func() cmd {
 			m.outcome = Shutdown
-			return tea.Quit
+			return quit
 		},
 	}
 }
 
+// The rows and columns of a question's box that its buttons are at.
+const (
+	buttonRow = 4
+	buttonAt  = 2
+	buttonGap = 2
+)
+
+// click handles a click at a cell of the question's box.
+func (m *model) clickAnswer(x, y int) cmd {
+	q := m.ask
+	no, yes := q.buttons(m.theme)
+	from := buttonAt + width(no) + buttonGap
+	switch {
+	case y != buttonRow:
+	case buttonAt <= x && x < from-buttonGap:
+		m.ask = nil
+	case from <= x && x < from+width(yes):
+		m.ask = nil
+		return q.then()
+	}
+	return nil
+}
+
 // answer handles a key while a question is open.
-func (m *model) answer(key string) tea.Cmd {
+func (m *model) answer(key string) cmd {
 	q := m.ask
 	m.changed()
 	switch key {
@@ -90,13 +111,13 @@ func (m *model) answer(key string) tea.Cmd {
 
 // render draws the question as a box.
 func (q *question) render(t *theme, w int) []string {
-	no, yes := t.button("Cancel", !q.chosen), t.button(q.yes, q.chosen)
-	inner := max(width(q.title), width(q.detail), width(no)+2+width(yes)+len("   y / n"))
+	no, yes := q.buttons(t)
+	inner := max(width(q.title), width(q.detail), width(no)+buttonGap+width(yes)+len("   y / n"))
 	inner = min(inner, w-6)
 	line := func(s style, text string) string {
 		return t.wall + " " + t.paint(s, t.fit(text, inner)) + " " + t.wall
 	}
-	buttons := no + "  " + yes
+	buttons := no + spaces(buttonGap) + yes
 	rest := inner - width(buttons)
 	edge := strings.Repeat(t.rule, inner+2)
 	return []string{
@@ -107,6 +128,11 @@ func (q *question) render(t *theme, w int) []string {
 		t.wall + " " + buttons + t.paint(faint, t.fitRight("y / n", rest)) + " " + t.wall,
 		t.corners[3] + edge + t.corners[2],
 	}
+}
+
+// buttons are the two answers.
+func (q *question) buttons(t *theme) (no, yes string) {
+	return t.button("Cancel", !q.chosen), t.button(q.yes, q.chosen)
 }
 
 // button draws one answer; the chosen one is marked in text, too.

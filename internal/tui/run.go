@@ -1,6 +1,7 @@
 package tui
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -17,6 +18,7 @@ import (
 // ctx ends.
 type Cluster interface {
 	Snapshot(ctx context.Context) (*proc.Snapshot, error)
+	Detail(ctx context.Context, target string) (*proc.Detail, error)
 	Logs(ctx context.Context, q proc.LogQuery) (proc.LogPage, error)
 	Do(ctx context.Context, a proc.Action) error
 }
@@ -26,7 +28,8 @@ type Options struct {
 	Attached bool                // the cluster runs elsewhere and goes on without the dashboard
 	In       io.Reader           // nil: os.Stdin
 	Out      io.Writer           // nil: os.Stdout
-	Env      func(string) string // NO_COLOR and the locale
+	Env      func(string) string // NO_COLOR, the locale and the kind of terminal
+	Theme    string              // one of ThemeNames; "": the default, or $CLUSTERD_THEME
 }
 
 // Outcome is what the user wants when the dashboard ends.
@@ -53,17 +56,35 @@ func Run(ctx context.Context, c Cluster, o Options) (Outcome, error) {
 	if o.Out == nil {
 		o.Out = os.Stdout
 	}
-	m := newModel(inner, c, o.Attached, newTheme(o.Env))
-	program := tea.NewProgram(m,
+	screen := newDisplay(o.Out)
+	var out io.Writer = modes{screen}
+	if file, ok := o.Out.(*os.File); ok {
+		out = terminalModes{file, modes{screen}}
+	}
+	t := newTheme(o.Env)
+	m := newModel(inner, c, o.Attached, t)
+	m.copy = func(text string) error { return screen.clipboard(text, o.Env) }
+	if err := t.use(cmp.Or(o.Theme, o.Env("CLUSTERD_THEME"))); err != nil && t.color {
+		m.complain(err.Error())
+	}
+	program := tea.NewProgram(&painted{model: m, display: screen},
 		tea.WithInput(o.In),
-		tea.WithOutput(o.Out),
+		tea.WithOutput(out),
 		tea.WithAltScreen(),
-		tea.WithFPS(30),
+		tea.WithFPS(1),             // its frames are empty
 		tea.WithoutSignalHandler(), // signals are for the whole program
 	)
 	result := make(chan error, 1)
 	go func() {
+		stop, drawn := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(drawn)
+			screen.draw(stop)
+		}()
+		go tick(inner, program.Send)
 		_, err := program.Run()
+		close(stop)
+		<-drawn
 		result <- err
 	}()
 	var err error

@@ -53,3 +53,31 @@ func (t *theme) meter(part float64, w int) string {
 	}
 	return s
 }
+
+// area draws the last w values as a chart of so many rows, the top one first.
+func (t *theme) area(values []float64, w, rows int) []string {
+	if len(values) > w {
+		values = values[len(values)-w:]
+	}
+	top := peak(values)
+	steps := len(t.spark) - 1
+	lines := make([]string, rows)
+	var b strings.Builder
+	for row := range lines {
+		b.Reset()
+		below := (rows - 1 - row) * steps
+		for _, v := range values {
+			n := level(v, top, rows*steps) - below
+			switch {
+			case n > 0:
+				b.WriteString(t.spark[min(n, steps)])
+			case row == rows-1:
+				b.WriteString(t.spark[0])
+			default:
+				b.WriteByte(' ')
+			}
+		}
+		lines[row] = b.String()
+	}
+	return lines
+}

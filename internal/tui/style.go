@@ -1,41 +1,87 @@
 package tui
 
-import (
-	"hash/fnv"
-	"strings"
+import "clusterd/internal/proc"
 
-	"github.com/charmbracelet/x/ansi"
-
-	"clusterd/internal/proc"
-)
-
-// style is the parameters of an SGR sequence. Only the sixteen ANSI colours are
-// used, and never as a background: they are what the user's own colour scheme
-// makes readable, on dark and on light.
-type style string
+// style is a way to write text, by what the text is. What it looks like is up to
+// the palette.
+type style uint8
 
 const (
-	plain   style = ""
-	strong  style = "1"
-	faint   style = "2"
-	chosen  style = "7"
-	chosenX style = "2;7" // chosen, in a picture of the past
-	heading style = "2"
-	focused style = "1"
-	good    style = "32"
-	busy    style = "36"
-	warning style = "33"
-	bad     style = "1;31"
-	errMark style = "31"
-	event   style = "36"
-	chart   style = "36"
-	hintKey style = "1"
-	dialog  style = "1"
+	plain style = iota
+	strong
+	faint
+	chosen     // the selected row, the answer that return gives
+	chosenPast // the same, in a picture of the past
+	heading
+	focused // the heading of the pane that has the keys
+	good
+	busy
+	warning
+	bad
+	errMark // before a line of standard error
+	event   // said by clusterd, not by an instance
+	chart
+	hintKey
+	dialog
+	match // what was searched for
+	found // and where the search is
+	marked
+	firstLabel // of the styles that tell instances apart
+	styles     = firstLabel + labels
 )
 
-// labels are the colours that tell instances apart in the log. Red is left to
-// errors, blue is hard to read on black.
-var labels = []style{"36", "32", "35", "33", "96", "92", "95", "94"}
+// labels is how many instances in a row can be told apart by colour.
+const labels = 8
+
+// palette is the parameters of an SGR sequence for each style; "": none.
+type palette [styles]string
+
+// withLabels fills in the styles that tell instances apart.
+func withLabels(p palette, all ...string) palette {
+	copy(p[firstLabel:], all)
+	return p
+}
+
+// look is a palette that users can choose.
+type look struct {
+	name, what string
+	colors     int // that the terminal has to have
+	palette    palette
+}
+
+// looks are all there are; the first one is the default. It and the next two
+// use the terminal's own sixteen colours, and never as a background: they are
+// what the user's colour scheme makes readable, on dark and on light. Red is left
+// to errors; blue is hard to read on black.
+var looks = []look{
+	{"terminal", "the terminal's own sixteen colours", 16, withLabels(palette{
+		strong: "1", faint: "2", chosen: "7", chosenPast: "2;7", heading: "2", focused: "1",
+		good: "32", busy: "36", warning: "33", bad: "1;31", errMark: "31", event: "36", chart: "36",
+		hintKey: "1", dialog: "1", match: "4", found: "7", marked: "33",
+	}, "36", "32", "35", "33", "96", "92", "95", "94")},
+	{"contrast", "bright colours, nothing faint", 16, withLabels(palette{
+		strong: "1", chosen: "1;7", chosenPast: "7", heading: "4", focused: "1;4",
+		good: "1;92", busy: "1;96", warning: "1;93", bad: "1;7;91", errMark: "1;91", event: "96", chart: "1",
+		hintKey: "1;4", dialog: "1", match: "1;4", found: "1;7", marked: "1;93",
+	}, "96", "92", "95", "93", "97", "94", "1", "1;96")},
+	{"mono", "bold, faint and reverse only", 2, palette{
+		strong: "1", faint: "2", chosen: "7", chosenPast: "2;7", heading: "2", focused: "1",
+		busy: "4", warning: "1", bad: "1;4", errMark: "1", event: "2",
+		hintKey: "1", dialog: "1", match: "4", found: "7", marked: "1",
+	}},
+	{"dark", "256 colours for a dark background", 256, withLabels(palette{
+		strong: "1;38;5;255", faint: "38;5;245", chosen: "48;5;238;38;5;255", chosenPast: "48;5;236;38;5;245",
+		heading: "38;5;245", focused: "1;38;5;117", good: "38;5;114", busy: "38;5;80", warning: "38;5;221",
+		bad: "1;38;5;210", errMark: "38;5;210", event: "38;5;110", chart: "38;5;74", hintKey: "1;38;5;117",
+		dialog: "1;38;5;255", match: "4;38;5;228", found: "48;5;228;38;5;16", marked: "38;5;221",
+	}, "38;5;80", "38;5;114", "38;5;176", "38;5;221", "38;5;110", "38;5;150", "38;5;216", "38;5;147")},
+	{"light", "256 colours for a light background", 256, withLabels(palette{
+		strong: "1;38;5;16", faint: "38;5;242", chosen: "48;5;153;38;5;16", chosenPast: "48;5;254;38;5;242",
+		heading: "38;5;242", focused: "1;38;5;25", good: "38;5;28", busy: "38;5;30", warning: "38;5;130",
+		bad: "1;38;5;124", errMark: "38;5;124", event: "38;5;25", chart: "38;5;31", hintKey: "1;38;5;25",
+		dialog: "1;38;5;16", match: "4;38;5;90", found: "48;5;222;38;5;16", marked: "38;5;130",
+	}, "38;5;30", "38;5;28", "38;5;90", "38;5;94", "38;5;25", "38;5;64", "38;5;130", "38;5;55")},
+}
 
 // stateStyles says how the word of a state looks.
 var stateStyles = map[proc.State]style{
@@ -48,114 +94,4 @@ var stateStyles = map[proc.State]style{
 	proc.StateBackoff:  warning,
 	proc.StateFailed:   bad,
 	proc.StateDone:     faint,
-}
-
-// glyphs are the signs that differ between terminals.
-type glyphs struct {
-	open, closed   string
-	rule, ruleBold string
-	wall           string
-	corners        [4]string // clockwise from the top left
-	more           string    // something was cut off
-	dots           string    // something goes on
-	atLeast        string    // a lower bound
-	times, sep     string
-	outMark        string
-	errMark        string // as text, since colour alone is not for everyone
-	eventMark      string
-	up, down       string
-	left, right    string
-	spark          []string // rising, from zero
-	bar            []string // parts of a cell, up to a whole one
-	states         map[proc.State]string
-	unknownState   string
-}
-
-var unicodeGlyphs = glyphs{
-	open: "▾", closed: "▸", rule: "─", ruleBold: "━", wall: "│",
-	corners: [4]string{"╭", "╮", "╯", "╰"},
-	more:    "…", dots: "…", atLeast: "≥", times: "×", sep: "·",
-	outMark: "│", errMark: "!", eventMark: "»",
-	up: "↑", down: "↓", left: "←", right: "→",
-	spark: []string{"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"},
-	bar:   []string{"╸", "━"},
-	states: map[proc.State]string{
-		proc.StateWaiting: "◌", proc.StateStarting: "◐", proc.StateReady: "●",
-		proc.StateUnready: "▲", proc.StateStopping: "▼", proc.StateStopped: "○",
-		proc.StateBackoff: "↻", proc.StateFailed: "✗", proc.StateDone: "✓",
-	},
-	unknownState: "?",
-}
-
-var asciiGlyphs = glyphs{
-	open: "-", closed: "+", rule: "-", ruleBold: "=", wall: "|",
-	corners: [4]string{"+", "+", "+", "+"},
-	more:    "~", dots: "...", atLeast: "~", times: "x", sep: "-",
-	outMark: "|", errMark: "!", eventMark: ">",
-	up: "up", down: "down", left: "left", right: "right",
-	spark: []string{"_", ".", ":", "-", "=", "+", "*", "#"},
-	bar:   []string{" ", "#"},
-	states: map[proc.State]string{
-		proc.StateWaiting: ".", proc.StateStarting: "^", proc.StateReady: "*",
-		proc.StateUnready: "?", proc.StateStopping: "v", proc.StateStopped: "o",
-		proc.StateBackoff: "!", proc.StateFailed: "x", proc.StateDone: "=",
-	},
-	unknownState: "?",
-}
-
-// theme is how the dashboard looks in one terminal.
-type theme struct {
-	glyphs
-	color bool // false: no attribute of any kind is written
-	ascii bool // true: nothing but ASCII is written, log text included
-}
-
-// newTheme reads NO_COLOR and the locale from an environment.
-func newTheme(env func(string) string) *theme {
-	t := &theme{glyphs: unicodeGlyphs, color: env("NO_COLOR") == ""}
-	if !isUTF8(env) {
-		t.glyphs, t.ascii = asciiGlyphs, true
-	}
-	return t
-}
-
-// isUTF8 tells whether a locale's character set is UTF-8. The first of the
-// variables that is set decides (POSIX.1-2024, 8.2); none of them means ASCII.
-func isUTF8(env func(string) string) bool {
-	for _, name := range []string{"LC_ALL", "LC_CTYPE", "LANG"} {
-		if v := strings.ToLower(env(name)); v != "" {
-			return strings.Contains(v, "utf-8") || strings.Contains(v, "utf8")
-		}
-	}
-	return false
-}
-
-// paint writes text in a style.
-func (t *theme) paint(s style, text string) string {
-	if !t.color || s == plain || text == "" {
-		return text
-	}
-	return "\x1b[" + string(s) + "m" + text + "\x1b[m"
-}
-
-func (t *theme) state(s proc.State) string {
-	if g, ok := t.states[s]; ok {
-		return g
-	}
-	return t.unknownState
-}
-
-// label is the colour of an instance in the log, the same every time.
-func label(instance string) style {
-	if instance == "" {
-		return event
-	}
-	h := fnv.New32a()
-	h.Write([]byte(instance))
-	return labels[h.Sum32()%uint32(len(labels))]
-}
-
-// fade writes a line that is of the past: all faint, whatever it was.
-func (t *theme) fade(line string) string {
-	return t.paint(faint, ansi.Strip(line))
 }

@@ -2,6 +2,7 @@ package tui
 
 import (
 	"strings"
+	"time"
 
 	"clusterd/internal/proc"
 )
@@ -22,27 +23,30 @@ type tree struct {
 	top      int    // first row on the screen
 	shut     map[string]bool
 	filter   string
-	typing   bool   // the filter is being edited
-	before   string // the filter when editing began
-	names    int    // cells of the widest name
+	names    int   // cells of the widest name
+	loose    bool  // scrolled by the wheel, maybe away from what is selected
+	process  bool  // columns of what processes use are dropped last
+	order    int   // index in orders
+	ranks    ranks // of the last time that it was sorted
 	shares   map[string][]int
 }
 
 func newTree() tree { return tree{shut: map[string]bool{}, shares: map[string][]int{}} }
 
 // rebuild works out the rows anew.
-func (t *tree) rebuild(s *proc.Snapshot) {
+func (t *tree) rebuild(s *proc.Snapshot, now time.Time) {
 	t.rows = t.rows[:0]
 	t.names = 0
 	clear(t.shares)
 	filter := strings.ToLower(t.filter)
-	for i := range s.Apps {
+	t.ranks.sort(s, t.order, now)
+	for _, i := range t.ranks.apps {
 		a := &s.Apps[i]
 		t.names = max(t.names, width(a.Name))
 		whole := filter == "" || strings.Contains(strings.ToLower(a.Name), filter)
 		at := len(t.rows)
 		t.rows = append(t.rows, row{a.Name, i, -1})
-		for k := range a.Instances {
+		for _, k := range t.ranks.instances[i] {
 			id := a.Instances[k].ID
 			t.names = max(t.names, 1+width(id))
 			if !whole && !strings.Contains(strings.ToLower(id), filter) {
@@ -96,9 +100,23 @@ func (t *tree) to(i int) {
 
 // scroll keeps the selected row among the h rows on the screen.
 func (t *tree) scroll(h int) {
-	t.top = min(t.top, t.index)
-	t.top = max(t.top, t.index-h+1)
+	if !t.loose {
+		t.top = min(t.top, t.index)
+		t.top = max(t.top, t.index-h+1)
+	}
 	t.top = max(min(t.top, len(t.rows)-h), 0)
+}
+
+// move selects the row so many rows further down, and has it shown.
+func (t *tree) move(by int) {
+	t.loose = false
+	t.to(t.index + by)
+}
+
+// wheel scrolls without selecting anything else.
+func (t *tree) wheel(by int) {
+	t.loose = true
+	t.top += by // within bounds when it is next drawn
 }
 
 // current is the selected row.
@@ -110,7 +128,7 @@ func (t *tree) current() (row, bool) {
 }
 
 // fold closes or opens the app of the selected row, and selects the app.
-func (t *tree) fold(s *proc.Snapshot, shut bool) {
+func (t *tree) fold(s *proc.Snapshot, shut bool, now time.Time) {
 	r, ok := t.current()
 	if !ok {
 		return
@@ -122,7 +140,8 @@ func (t *tree) fold(s *proc.Snapshot, shut bool) {
 	} else {
 		delete(t.shut, name)
 	}
-	t.rebuild(s)
+	t.loose = false
+	t.rebuild(s, now)
 }
 
 // folded tells whether an app's instances are hidden.

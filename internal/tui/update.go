@@ -1,19 +1,21 @@
 package tui
 
 import (
-	"unicode/utf8"
-
 	"github.com/charmbracelet/bubbles/key"
 	tea "github.com/charmbracelet/bubbletea"
-
-	"clusterd/internal/proc"
 )
 
-// panStep is how many cells one key scrolls sideways.
-const panStep = 8
+// Names for Bubble Tea's, so that few files need to know them.
+type (
+	cmd = tea.Cmd
+	msg = tea.Msg
+)
+
+// quit ends the dashboard.
+var quit cmd = tea.Quit
 
 // Init implements tea.Model.
-func (m *model) Init() tea.Cmd { return tea.Batch(m.poll(), tick()) }
+func (m *model) Init() cmd { return m.poll() }
 
 // Update implements tea.Model. It never blocks.
 func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
@@ -22,44 +24,51 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		m.w, m.h = msg.Width, msg.Height
 		m.changed()
 	case tea.KeyMsg:
+		m.rouse()
 		return m, m.onKeys(msg)
+	case tea.MouseMsg:
+		m.rouse()
+		return m, m.onMouse(msg)
+	case tea.ResumeMsg:
+		m.changed()
+		return m, m.captureMouse() // suspending has given it back
 	case tickMsg:
 		return m, m.onTick()
 	case snapshotMsg:
 		return m, m.onSnapshot(msg)
 	case logsMsg:
 		return m, m.onLogs(msg)
+	case detailMsg:
+		return m, m.onDetail(msg)
 	case actDoneMsg:
+		m.rouse()
 		return m, m.onActDone(msg)
+	case copiedMsg:
+		m.onCopied(msg)
+	case savedMsg:
+		m.onSaved(msg)
 	}
 	return m, nil
 }
 
 // onKeys handles keys one by one.
-func (m *model) onKeys(msg tea.KeyMsg) tea.Cmd {
-	var cmds []tea.Cmd
+func (m *model) onKeys(msg tea.KeyMsg) cmd {
+	var cmds []cmd
 	for _, k := range splitKeys(msg) {
 		cmds = append(cmds, m.onKey(k))
 	}
-	// What is selected may be another now, whose log is wanted at once.
-	if !m.logs.loaded {
-		cmds = append(cmds, m.pollLogs())
-	}
-	return tea.Batch(cmds...)
+	return tea.Batch(append(cmds, m.pollNew())...)
 }
 
-func (m *model) onKey(k tea.KeyMsg) tea.Cmd {
+// onKey gives a key to whatever has the keys now.
+func (m *model) onKey(k tea.KeyMsg) cmd {
 	switch {
 	case key.Matches(k, m.keys.interrupt):
-		if !m.attached {
-			m.outcome = Shutdown
-		}
-		return tea.Quit
+		return m.onInterrupt()
 	case key.Matches(k, m.keys.suspend):
-		return m.suspend()
-	case m.tree.typing:
-		m.onFilterKey(k)
-		return nil
+		return m.onSuspend()
+	case m.prompt != nil:
+		return m.onPromptKey(k)
 	case k.Paste:
 		m.say("pasted text is not taken for keys")
 		return nil
@@ -70,173 +79,93 @@ func (m *model) onKey(k tea.KeyMsg) tea.Cmd {
 	}
 	if m.notice.text != "" {
 		m.notice = notice{}
-		m.changed()
-	}
-	return m.onCommand(k)
-}
-
-// onCommand handles the keys that mean the same in every pane, and passes the
-// others on to the pane with the focus.
-func (m *model) onCommand(k tea.KeyMsg) tea.Cmd {
-	keys := &m.keys
-	switch {
-	case key.Matches(k, keys.quit):
-		if m.attached {
-			return tea.Quit
-		}
-		m.ask = m.confirmShutdown()
-	case key.Matches(k, keys.shutdown):
-		if m.lost != nil {
-			m.say("cannot stop the cluster: it does not answer")
-			return nil
-		}
-		m.ask = m.confirmShutdown()
-	case key.Matches(k, keys.help):
-		m.help.open = true
-	case key.Matches(k, keys.next):
-		m.focus = 1 - m.focus
-	case key.Matches(k, keys.toTree):
-		m.focus = paneTree
-	case key.Matches(k, keys.toLogs):
-		m.focus = paneLogs
-	case key.Matches(k, keys.zoom):
-		m.zoom = !m.zoom
-	case key.Matches(k, keys.back):
-		m.back()
-	case key.Matches(k, keys.filter):
-		m.focus = paneTree
-		m.tree.typing, m.tree.before = true, m.tree.filter
-	case key.Matches(k, keys.follow):
-		m.logs.toggleFollow()
-	case key.Matches(k, keys.wrap):
-		m.logs.toggleWrap()
-	case key.Matches(k, keys.restart):
-		return m.request(proc.VerbRestart)
-	case key.Matches(k, keys.start):
-		return m.request(proc.VerbStart)
-	case key.Matches(k, keys.stop):
-		return m.request(proc.VerbStop)
-	case key.Matches(k, keys.kill):
-		return m.request(proc.VerbKill)
-	case m.focus == paneLogs:
-		m.onLogsKey(k)
-	default:
-		m.onTreeKey(k)
 	}
 	m.changed()
+	c := m.keys.find(k)
+	if c == nil {
+		m.say(m.theme.line(k.String()) + " does nothing; ? lists the keys")
+		return nil
+	}
+	return m.perform(c)
+}
+
+// perform runs a command, or says why it does nothing now.
+func (m *model) perform(c *command) cmd {
+	m.changed()
+	if c.inert != nil {
+		if why := c.inert(m); why != "" {
+			m.say(why)
+			return nil
+		}
+	}
+	return c.run(m)
+}
+
+// onPromptKey edits the line that is being typed.
+func (m *model) onPromptKey(k tea.KeyMsg) cmd {
+	p := m.prompt
+	m.changed()
+	switch {
+	case k.Type == tea.KeyEsc, k.Type == tea.KeyBackspace && p.text() == "":
+		m.prompt = nil
+		if p.cancel != nil {
+			p.cancel()
+		}
+		return nil
+	case k.Type == tea.KeyEnter:
+		m.prompt = nil
+		return p.done(p.text())
+	case p.pick != nil && (k.Type == tea.KeyUp || k.Type == tea.KeyCtrlP || k.Type == tea.KeyShiftTab):
+		p.pick(-1)
+		return nil
+	case p.pick != nil && (k.Type == tea.KeyDown || k.Type == tea.KeyCtrlN || k.Type == tea.KeyTab):
+		p.pick(1)
+		return nil
+	case len(k.Runes) > 0:
+		k.Runes = []rune(m.theme.line(string(k.Runes)))
+	}
+	before := p.text()
+	p.input, _ = p.input.Update(k) // its command would only have the cursor blink
+	if text := p.text(); text != before && p.live != nil {
+		p.live(text)
+	}
 	return nil
 }
 
-// back undoes the last step into something: the zoom, the log, the filter.
-func (m *model) back() {
-	switch {
-	case m.zoom:
-		m.zoom = false
-	case m.focus == paneLogs:
-		m.focus = paneTree
-	case m.tree.filter != "":
-		m.setFilter("")
+func (m *model) onInterrupt() cmd {
+	if !m.attached {
+		m.outcome = Shutdown
 	}
+	return tea.Quit
 }
 
-func (m *model) onTreeKey(k tea.KeyMsg) {
-	if m.snap == nil {
-		return
-	}
-	t, keys := &m.tree, &m.keys
-	page := max((m.arrange().tree.h-1)/2, 1)
-	switch {
-	case key.Matches(k, keys.up):
-		t.to(t.index - 1)
-	case key.Matches(k, keys.down):
-		t.to(t.index + 1)
-	case key.Matches(k, keys.halfUp):
-		t.to(t.index - page)
-	case key.Matches(k, keys.halfDown):
-		t.to(t.index + page)
-	case key.Matches(k, keys.top):
-		t.to(0)
-	case key.Matches(k, keys.bottom):
-		t.to(len(t.rows) - 1)
-	case key.Matches(k, keys.toggle):
-		if r, ok := t.current(); ok {
-			t.fold(m.snap, !t.folded(m.snap.Apps[r.app].Name))
-		}
-	case key.Matches(k, keys.fold):
-		t.fold(m.snap, true)
-	case key.Matches(k, keys.unfold):
-		t.fold(m.snap, false)
-	}
-	m.moved()
-}
-
-func (m *model) onLogsKey(k tea.KeyMsg) {
-	l, keys := &m.logs, &m.keys
-	switch {
-	case key.Matches(k, keys.up):
-		l.scroll(-1)
-	case key.Matches(k, keys.down):
-		l.scroll(1)
-	case key.Matches(k, keys.halfUp):
-		l.scroll(-max(l.h/2, 1))
-	case key.Matches(k, keys.halfDown):
-		l.scroll(max(l.h/2, 1))
-	case key.Matches(k, keys.top):
-		l.toFirst()
-	case key.Matches(k, keys.bottom):
-		l.follow()
-	case key.Matches(k, keys.left):
-		l.panBy(-panStep)
-	case key.Matches(k, keys.right):
-		l.panBy(panStep)
-	}
-}
-
-// onFilterKey edits the filter; the tree follows each key.
-func (m *model) onFilterKey(k tea.KeyMsg) {
-	t := &m.tree
-	m.changed()
-	switch k.Type {
-	case tea.KeyEnter:
-		t.typing = false
-	case tea.KeyEsc:
-		t.typing = false
-		m.setFilter("")
-	case tea.KeyBackspace:
-		if t.filter == "" {
-			t.typing = false
-			return
-		}
-		_, n := utf8.DecodeLastRuneInString(t.filter)
-		m.setFilter(t.filter[:len(t.filter)-n])
-	case tea.KeyCtrlU:
-		m.setFilter("")
-	case tea.KeyUp:
-		t.to(t.index - 1)
-		m.moved()
-	case tea.KeyDown:
-		t.to(t.index + 1)
-		m.moved()
-	case tea.KeyRunes, tea.KeySpace:
-		m.setFilter(t.filter + m.theme.line(string(k.Runes)))
-	}
-}
-
-func (m *model) setFilter(filter string) {
-	m.tree.filter = filter
-	if m.snap != nil {
-		m.tree.rebuild(m.snap)
-		m.moved()
-	}
-}
-
-// suspend gives the terminal back to the shell for a while. That is for a
+// onSuspend gives the terminal back to the shell for a while. That is for a
 // dashboard that is attached only: the shell stops the whole process, and with
 // it the supervisor and its relay.
-func (m *model) suspend() tea.Cmd {
+func (m *model) onSuspend() cmd {
 	if m.attached {
 		return tea.Suspend
 	}
 	m.say("ctrl-z would halt the cluster, too: it runs in this process; q stops it, clusterd dash shows it elsewhere")
 	return nil
+}
+
+// quit leaves, where the cluster goes on without the dashboard.
+func (m *model) quit() cmd {
+	if m.attached {
+		return tea.Quit
+	}
+	return m.askShutdown()
+}
+
+func (m *model) askShutdown() cmd {
+	m.ask = m.confirmShutdown()
+	return nil
+}
+
+func (m *model) noAnswer() string {
+	if m.lost != nil {
+		return "cannot stop the cluster: it does not answer"
+	}
+	return ""
 }

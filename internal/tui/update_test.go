@@ -2,7 +2,6 @@ package tui
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -130,18 +129,44 @@ func TestActing(t *testing.T) {
 		{[]string{"j", "X", "y"}, "kill api/0", "api/0 killed in"},
 		{[]string{"tab", "r", "y"}, "restart api", ""}, // from the log pane, too
 		{[]string{"/", "r"}, "", "/r_"},                // typed, not done
+
+		{[]string{"R"}, "reload api", "api reloaded in"}, // it hurts nobody
+		{[]string{"j", "R"}, "reload api/0", ""},
+		{[]string{"+"}, "scale map[api:5]", "api to 5 scaled in"},
+		{[]string{"jj", "-"}, "scale map[api:3]", ""}, // the app of the instance
+		{[]string{"tab", "+"}, "scale map[api:5]", ""},
 	} {
 		d := newDash(t, withLogs(mixed()), 80, 24, utf8NoColor)
 		d.press(c.keys...)
 		got := ""
 		for _, a := range d.cluster.did {
 			got += fmt.Sprintf("%s %s", a.Verb, strings.Join(a.Targets, ","))
+			if a.Sizes != nil {
+				got += fmt.Sprint(a.Sizes)
+			}
 		}
 		if got != c.want {
 			t.Errorf("after %q: asked to %q, want %q", c.keys, got, c.want)
 		}
 		d.shows(c.says)
 	}
+}
+
+// Keys may be faster than snapshots.
+func TestScalingTwice(t *testing.T) {
+	d := newDash(t, withLogs(mixed()), 80, 24, utf8NoColor)
+	first := scaleBy(1)(d.model)
+	second := scaleBy(1)(d.model)
+	d.shows("scaling api to 5 3/4… (and 1 more)")
+	d.run(first)
+	d.run(second)
+	if got := d.cluster.did[1].Sizes["api"]; got != 6 {
+		t.Errorf("the second key asks for %d, want 6", got)
+	}
+	d.cluster.snap.Apps[0].InstancesWanted = 0
+	d.poll()
+	d.press("-")
+	d.shows("cannot scale api: it has no instances")
 }
 
 func TestFailuresAreSaid(t *testing.T) {
@@ -157,6 +182,11 @@ func TestFailuresAreSaid(t *testing.T) {
 	later = now.Add(failureFor + time.Second)
 	d.run(d.onTickForTest())
 	d.hides("cannot restart")
+
+	c.doErr = fmt.Errorf("cannot reload api: it is being reloaded already (1 of 4 done)")
+	d.press("R")
+	d.shows(" cannot reload api: it is being reloaded already (1 of 4 done)")
+	d.hides("cannot reload api: cannot")
 }
 
 // onTickForTest is onTick without the next tick.
@@ -225,67 +255,4 @@ func TestPastesAreNoCommands(t *testing.T) {
 	d.press("/")
 	d.send(tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune("we\x1b[31mb"), Paste: true})
 	d.shows("/web_", ">▾ web")
-}
-
-// TestLostCluster shows what there was, and takes up again what there is.
-func TestLostCluster(t *testing.T) {
-	d := newDash(t, withLogs(mixed()), 80, 24, utf8NoColor)
-	d.cluster.err = errLost
-	d.now = func() time.Time { return now.Add(4 * time.Second) }
-	d.poll()
-	d.shows("no answer for 4s", "api/2", "GET /v1/users")
-	d.press("j", "r")
-	d.shows("cannot restart api/0: the cluster does not answer")
-	d.press("Q")
-	d.shows("cannot stop the cluster: it does not answer")
-	if len(d.cluster.did) > 0 {
-		t.Errorf("asked for %v", d.cluster.did)
-	}
-
-	d.cluster.err = nil
-	d.poll() // too early to ask again
-	d.shows("no answer for 4s")
-	d.now = func() time.Time { return now.Add(6 * time.Second) }
-	d.poll()
-	d.hides("no answer")
-	d.shows("up 2h14m")
-}
-
-func TestAnotherDaemonHasAnotherLog(t *testing.T) {
-	d := newDash(t, withLogs(mixed()), 80, 24, utf8NoColor)
-	d.shows("GET /v1/users/40")
-	again := mixed()
-	again.PID, again.Uptime = 999, 1
-	d.cluster.snap = again
-	d.cluster.pages["api"] = proc.LogPage{Lines: lines("api/0", 1, 2)}
-	d.poll()
-	d.shows("GET /v1/users/2 200")
-	d.hides("GET /v1/users/40")
-}
-
-// TestKeyMapHasNoClashes presses what the help names, and looks for keys that
-// two commands of one pane claim.
-func TestKeyMapHasNoClashes(t *testing.T) {
-	keys := newKeyMap(newTheme(utf8NoColor.get), false)
-	logsOnly := [][]string{keys.left.Keys(), keys.right.Keys()}
-	seen := map[string]string{}
-	for _, g := range keys.groups() {
-		for _, b := range g.keys {
-			if b.Help().Key == "" || b.Help().Desc == "" {
-				t.Errorf("a key of %q has no help: %v", g.title, b.Keys())
-			}
-			if slices.ContainsFunc(logsOnly, func(k []string) bool { return slices.Equal(k, b.Keys()) }) && g.title == "Logs" {
-				continue
-			}
-			for _, k := range b.Keys() {
-				if other, ok := seen[k]; ok {
-					t.Errorf("%q is both %q and %q", k, other, b.Help().Desc)
-				}
-				seen[k] = b.Help().Desc
-			}
-		}
-	}
-	if len(seen) < 25 {
-		t.Errorf("only %d keys are in the help", len(seen))
-	}
 }

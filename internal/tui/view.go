@@ -44,7 +44,7 @@ func (m *model) render() []string {
 			put(s.tree, m.renderTree(s.tree.w, s.tree.h))
 		}
 		if s.detail.h > 0 {
-			for y := s.detail.y; y < s.detail.y+s.detail.h; y++ {
+			for y := s.detail.y; s.detail.x > 0 && y < s.detail.y+s.detail.h; y++ {
 				lines[y] += spaces(s.detail.x-1-width(lines[y])) + m.theme.paint(faint, m.theme.wall)
 			}
 			put(s.detail, m.renderDetail(s.detail.w, s.detail.h))
@@ -54,17 +54,29 @@ func (m *model) render() []string {
 		}
 	}
 	put(s.footer, m.renderFooter(s.footer.w, s.footer.h))
-	if m.ask != nil {
-		m.over(lines, m.ask.render(m.theme, m.w))
-	}
+	m.over(lines)
 	return lines
 }
 
-// over lays a box into the middle of the screen.
-func (m *model) over(lines, box []string) {
-	w := width(box[0])
-	x, y := (m.w-w)/2, (len(lines)-len(box))/2
-	for i, row := range box {
+// box is what lies over the middle of the screen, and where; nil: nothing does.
+func (m *model) box() (box []string, at rect) {
+	switch {
+	case m.ask != nil:
+		box = m.ask.render(m.theme, m.w)
+	case m.palette != nil:
+		box = m.palette.render(m.theme, m.w-4)
+	default:
+		return nil, rect{}
+	}
+	w, h := width(box[0]), len(box)
+	return box, rect{(m.w - w) / 2, max((m.h-h)/2, 0), w, h}
+}
+
+// over lays the box over the screen, if there is one.
+func (m *model) over(lines []string) {
+	box, at := m.box()
+	x, y, w := at.x, at.y, at.w
+	for i, row := range box[:min(len(box), len(lines)-y)] {
 		line := lines[y+i]
 		left := m.theme.fit(ansi.Truncate(line, x, ""), x)
 		right := ""

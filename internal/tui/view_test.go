@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/charmbracelet/x/exp/golden"
 
@@ -53,7 +54,18 @@ func TestViews(t *testing.T) {
 		{name: "help", cluster: withLogs(mixed()), then: func(d *dash) { d.press("?") }},
 		{name: "question", cluster: withLogs(mixed()), then: func(d *dash) { d.press("x") }},
 		{name: "filter", cluster: withLogs(mixed()), then: func(d *dash) { d.press("/", "web") }},
-		{name: "lost", cluster: withLogs(mixed()), then: func(d *dash) { d.cluster.err = errLost; d.poll() }},
+		{name: "detail", cluster: withLogs(mixed()), then: func(d *dash) { d.press("jjj", "enter") }},
+		{name: "detail-app", cluster: withLogs(mixed()), then: func(d *dash) { d.press("i", "z", "u") }},
+		{name: "palette", cluster: withLogs(mixed()), then: func(d *dash) { d.press(":", "s", "down") }},
+		{name: "search", cluster: withLogs(mixed()), env: terminal{"LANG": "C.UTF-8"}, then: func(d *dash) {
+			d.press("2", "/", "users/[13]", "enter", "N", "m", "v", "k")
+		}},
+		{name: "reload", cluster: withLogs(reloading()), then: func(d *dash) { d.do(proc.VerbReload, "api") }},
+		{name: "estimate", cluster: withLogs(estimated()), then: func(d *dash) { d.press("j", "3") }},
+		{name: "dark", cluster: withLogs(mixed()), env: terminal{"LANG": "C.UTF-8", "TERM": "xterm-256color"}, then: func(d *dash) {
+			d.press(":", "theme dark", "enter")
+		}},
+		{name: "lost", cluster: withLogs(mixed()), then: func(d *dash) { d.lose(4 * time.Second) }},
 	}
 	for _, v := range views {
 		for _, size := range sizes {
@@ -74,6 +86,28 @@ func TestViews(t *testing.T) {
 			})
 		}
 	}
+}
+
+// reloading is in the middle of a reload.
+func reloading() *proc.Snapshot {
+	s := cluster(app("api", 8080, ready("api", 0, 31_000), ready("api", 1, 30_200), ready("api", 2, 29_900), ready("api", 3, 28_000)))
+	a := &s.Apps[0]
+	a.Reload, a.Reason = &proc.Progress{Done: 2, Total: 4}, "reload, 2 of 4 done"
+	a.Instances[2].Reason = "reload 3/4: successor starting, pid 5001"
+	return s
+}
+
+// estimated has an app whose requests are guessed, and one of which some are
+// not counted.
+func estimated() *proc.Snapshot {
+	s := cluster(app("db", 5432, ready("db", 0, 12_345)), app("web", 8080, ready("web", 0, 12_345)))
+	s.Apps[0].Count, s.Apps[0].CountWhy = "kernel", "it is no HTTP"
+	s.Apps[0].RequestsKind, s.Apps[0].Instances[0].RequestsKind = proc.About, proc.About
+	s.Apps[1].RequestsKind, s.Apps[1].Instances[0].RequestsKind = proc.AtLeast, proc.AtLeast
+	s.Apps[0].Status, s.Apps[0].Latency = nil, nil
+	in := &s.Apps[0].Instances[0]
+	in.Status, in.Latency, in.BytesOut = nil, nil, nil
+	return s
 }
 
 // newDashAt is newDash for a cluster that may not have answered yet.
@@ -119,6 +153,29 @@ func TestEverySize(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// What one comes for is on the smallest usual screen: every figure, and the
+// reason of what does not run in full.
+func TestEverythingFitsOn80Columns(t *testing.T) {
+	d := newDash(t, withLogs(mixed()), 80, 24, utf8NoColor)
+	s := d.screen()
+	for _, want := range []string{"STATE", "PORT/PID", "UP", "RST", "REQ ", "REQ/S", "P99", "5XX", "SHARE", "relay", "exit 1, retry in 8s"} {
+		if !strings.Contains(s, want) {
+			t.Errorf("no %q in\n%s", want, s)
+		}
+	}
+	d.press("c") // and those of the processes for those of the requests
+	d.shows("STATE", "PORT/PID", "UP", "RST", "CPU%", "MEM", "REQ ", "REQ/S")
+	d.press("?")
+	for range 2 {
+		for line := range strings.Lines(d.screen()) {
+			if strings.Contains(line, "…") {
+				t.Errorf("the help is cut off: %s", line)
+			}
+		}
+		d.press("pgdown")
 	}
 }
 
