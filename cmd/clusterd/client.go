@@ -93,6 +93,16 @@ func restartCommand(o *options) *cobra.Command {
 		"Stops instances and starts them again, all at once; new connections wait\nmeanwhile. Returns when they are ready.")
 }
 
+func reloadCommand(o *options) *cobra.Command {
+	return actCommand(o, proc.VerbReload, "Replace instances one after the other, losing no connection",
+		"Starts a successor beside each instance, and ends that once the successor is\n"+
+			"ready, one after the other. An app with reload_parallel has so many replaced at\n"+
+			"a time. A worker is restarted instead: there is never more than one of it.\n"+
+			"Instances that do not run are started.\n\n"+
+			"When a successor ends or is not ready in time, the reload of that app ends; what\n"+
+			"served before goes on.")
+}
+
 func downCommand(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use:   "down",

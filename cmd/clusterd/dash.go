@@ -3,7 +3,10 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
+	"runtime"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -12,17 +15,28 @@ import (
 )
 
 func dashCommand(o *options) *cobra.Command {
-	return &cobra.Command{
+	var theme string
+	dash := &cobra.Command{
 		Use:   "dash",
 		Short: "Show the dashboard of the running cluster",
-		Long:  "Shows the dashboard of a cluster that runs already. Leaving it leaves the\ncluster running.",
-		Args:  cobra.NoArgs,
+		Long: `Shows the dashboard of a cluster that runs already. Leaving it leaves the
+cluster running. On a terminal that can only print (TERM=dumb) it prints what
+clusterd status does, and then what clusterd logs -f does.`,
+		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			if !canShowDashboard() {
-				return failed(errors.New("the dashboard needs a terminal; clusterd status prints the same as text"))
+			if err := tui.CheckTheme(theme); err != nil {
+				return &exitError{exitUsage, err}
+			}
+			switch {
+			case !onTerminal():
+				return failed(errors.New("the dashboard needs a terminal as standard input and output; " +
+					"for text there are clusterd status and clusterd logs -f"))
+			case dumbTerminal():
+				return o.talk(showPlainly)
 			}
 			return o.talk(func(ctx context.Context, c *control.Client) error {
-				outcome, err := tui.Run(ctx, c, tui.Options{Attached: true, Env: os.Getenv})
+				runtime.GOMAXPROCS(1) // waking up a second thread takes longer than what there is to do
+				outcome, err := tui.Run(ctx, c, tui.Options{Attached: true, Env: os.Getenv, Theme: theme})
 				if err != nil || outcome != tui.Shutdown {
 					return err
 				}
@@ -34,4 +48,30 @@ func dashCommand(o *options) *cobra.Command {
 			})
 		},
 	}
+	themeFlag(dash, &theme)
+	return dash
+}
+
+// showPlainly prints what there is in place of a dashboard, and then the log as it
+// grows, until ctx ends.
+func showPlainly(ctx context.Context, c *control.Client) error {
+	s, err := c.Snapshot(ctx)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(os.Stderr, "clusterd: a terminal with TERM=dumb shows no dashboard; this is clusterd status, and then clusterd logs -f until ctrl-c")
+	if err := printStatus(os.Stdout, s, false); err != nil {
+		return err
+	}
+	fmt.Println()
+	return printLogs(ctx, newPrinter(nil, longestID(s)), c, nil, logFilter{last: plainLines}, true)
+}
+
+// plainLines is how many lines of log showPlainly begins with.
+const plainLines = 10
+
+// themeFlag lets the user choose how the dashboard looks.
+func themeFlag(c *cobra.Command, theme *string) {
+	c.Flags().StringVar(theme, "theme", "", "the dashboard's `colours`: "+strings.Join(tui.ThemeNames(), ", ")+
+		" (or CLUSTERD_THEME; none at all with NO_COLOR)")
 }

@@ -7,10 +7,10 @@ import (
 	"hash/fnv"
 	"io"
 	"os"
-	"strings"
 
 	"golang.org/x/term"
 
+	"clusterd/internal/figure"
 	"clusterd/internal/proc"
 )
 
@@ -29,13 +29,17 @@ type printer struct {
 	out, err   *bufio.Writer
 	colour     bool
 	eventsOnly bool
+	raw        bool // lines as they were written, without names; no events
 
 	after uint64
-	width int // of the longest name so far
+	width int // of the longest name
 }
 
-func newPrinter(source logSource) *printer {
+// newPrinter is a printer for lines of instances whose names are at most width
+// cells long.
+func newPrinter(source logSource, width int) *printer {
 	return &printer{
+		width:  width,
 		source: source,
 		out:    bufio.NewWriterSize(os.Stdout, 32<<10),
 		err:    bufio.NewWriter(os.Stderr),
@@ -70,6 +74,12 @@ func (p *printer) print(page proc.LogPage) {
 		fmt.Fprintf(p.err, "clusterd: %d lines dropped\n", page.Dropped)
 	}
 	for _, l := range page.Lines {
+		if p.raw {
+			if l.Stream != proc.StreamEvent {
+				fmt.Fprintln(p.out, l.Text)
+			}
+			continue
+		}
 		if l.Stream == proc.StreamEvent {
 			// In order with the lines before it, where both go to one terminal.
 			p.out.Flush()
@@ -99,18 +109,26 @@ func eventLine(l proc.Line) string {
 }
 
 func (p *printer) line(w io.Writer, l proc.Line) {
-	p.width = max(p.width, len(l.Instance))
 	mark := "|"
 	if l.Stream == proc.StreamErr {
 		mark = "!"
 	}
-	name := l.Instance + strings.Repeat(" ", p.width-len(l.Instance))
+	name := fmt.Sprintf("%-*s", p.width, l.Instance)
+	text := p.shown(l.Text)
 	if !p.colour {
-		fmt.Fprintf(w, "%s %s %s\n", name, mark, l.Text)
+		fmt.Fprintf(w, "%s %s %s\n", name, mark, text)
 		return
 	}
 	// An instance's colours must not run into the next line.
-	fmt.Fprintf(w, "\x1b[%dm%s %s\x1b[0m %s\x1b[0m\n", colourOf(l.Instance), name, mark, l.Text)
+	fmt.Fprintf(w, "\x1b[%dm%s %s\x1b[0m %s\x1b[0m\n", colourOf(l.Instance), name, mark, text)
+}
+
+// shown is a line's text for people.
+func (p *printer) shown(text string) string {
+	if !p.raw {
+		text, _ = figure.JSONLine(text)
+	}
+	return text
 }
 
 // colourOf gives every instance a colour that stays the same: one of the

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strconv"
 	"sync"
 	"time"
 
@@ -13,6 +14,9 @@ import (
 
 	"clusterd/internal/config"
 	"clusterd/internal/control"
+	"clusterd/internal/handover"
+	"clusterd/internal/metrics"
+	"clusterd/internal/port"
 	"clusterd/internal/proc"
 	"clusterd/internal/tui"
 )
@@ -29,43 +33,130 @@ func (o options) load() (*config.Config, error) {
 	return cfg, nil
 }
 
-// runCluster runs the cluster in the foreground until it is down again.
-func runCluster(o options, noTUI bool) error {
-	cfg, err := o.load()
+// runFlags say how the cluster is to be run.
+type runFlags struct {
+	noTUI    bool
+	detach   bool
+	detached bool // as the daemon that detach has started
+	theme    string
+	taken    *handover.Bag // what another daemon has handed over to this one; nil: nothing was
+}
+
+func (f runFlags) run(o options) error {
+	if f.detach {
+		return detach(o)
+	}
+	return runCluster(o, f)
+}
+
+// runCluster runs the cluster in this process until it is down again.
+func runCluster(o options, how runFlags) error {
+	if err := tui.CheckTheme(how.theme); err != nil {
+		return &exitError{exitUsage, err}
+	}
+	d, err := o.daemon(how.taken)
 	if err != nil {
 		return err
 	}
-	place, err := control.PlaceOf(cfg.Path)
-	if err != nil {
-		return failed(err)
-	}
-	lock, err := place.Lock()
-	if _, running := errors.AsType[*control.RunningError](err); running {
-		return failed(fmt.Errorf("%w; see it with: clusterd dash -c %s", err, o.config))
-	}
-	if err != nil {
-		return failed(err)
-	}
-	defer lock.Release()
-
-	cluster, err := proc.New(cfg, version)
-	if err != nil {
-		return failed(err)
-	}
+	defer d.lock.Release()
+	cluster, cfg := d.cluster, d.config
+	defer cluster.Close()
 	end := newEnding(cluster)
 	defer end.begin()
 	stopSignals := onSignals(end.ctx, end.begin, cluster.Kill)
 	defer stopSignals()
-	server, err := control.Serve(place, cluster, end.begin)
-	if err != nil {
+	scrapes := metrics.NewServer(cluster)
+	defer scrapes.Close()
+	cluster.OnMetrics(scrapes.Serve)
+	if cfg.Metrics != "" {
+		l, err := proc.ListenForMetrics(cfg.Metrics)
+		switch {
+		case err == nil:
+			scrapes.Serve(l)
+		case how.taken == nil:
+			return failed(port.FindHolders(err))
+		default: // somebody has taken the port during the upgrade: the instances matter more
+			fmt.Fprintln(os.Stderr, "clusterd:", port.FindHolders(err))
+		}
+	}
+	up := &upgrader{cluster: cluster, lock: d.lock, out: make(chan uint64, 1)}
+	if up.server, err = d.serve(control.Hooks{Down: end.begin, Upgrade: up.upgrade}); err != nil {
 		return failed(err)
 	}
-	defer server.Close()
+	defer up.server.Close()
 
-	if noTUI || !canShowDashboard() {
-		return failed(runPlain(end.ctx, cluster))
+	if how.detached {
+		return failed(runDetached(end, up))
 	}
-	return failed(runDashboard(end, cluster))
+	if how.noTUI || !canShowDashboard() {
+		return failed(runPlain(end.ctx, up, longestName(cfg), d.state.Printed))
+	}
+	return failed(runDashboard(end, up, how.theme))
+}
+
+// daemon is what a cluster runs in.
+type daemon struct {
+	place   control.Place
+	lock    *control.Lock
+	cluster *proc.Cluster
+	config  *config.Config
+	taken   *handover.Bag // nil: it was started in the usual way
+	state   daemonState   // of the one before
+}
+
+// daemon makes the daemon of the config file's cluster, or goes on with what another
+// one has handed over.
+func (o options) daemon(taken *handover.Bag) (*daemon, error) {
+	if taken != nil {
+		d, err := takeDaemon(taken)
+		return d, failed(err)
+	}
+	cfg, err := o.load()
+	if err != nil {
+		return nil, err
+	}
+	d := &daemon{config: cfg}
+	if d.place, err = control.PlaceOf(cfg.Path); err != nil {
+		return nil, failed(err)
+	}
+	d.lock, err = d.place.Lock()
+	if _, running := errors.AsType[*control.RunningError](err); running {
+		return nil, failed(fmt.Errorf("%w; see it with: clusterd dash -c %s", err, o.config))
+	}
+	if err != nil {
+		return nil, failed(err)
+	}
+	if d.cluster, err = proc.New(cfg, version, d.lock.File()); err != nil {
+		d.lock.Release()
+		return nil, failed(err)
+	}
+	return d, nil
+}
+
+func takeDaemon(b *handover.Bag) (*daemon, error) {
+	d := &daemon{taken: b}
+	err := b.Unpack(partDaemon, &d.state)
+	if err != nil {
+		return nil, err
+	}
+	if d.lock, err = control.TakeLock(d.state.Lock, b); err != nil {
+		return nil, err
+	}
+	if d.cluster, err = proc.Take(b, version, d.lock.File()); err != nil {
+		return nil, err
+	}
+	d.config = d.cluster.Config()
+	return d, nil
+}
+
+// serve answers clients, and closes what was handed over and nobody wanted.
+func (d *daemon) serve(h control.Hooks) (*control.Server, error) {
+	if d.taken == nil {
+		return control.Serve(d.place, d.cluster, h)
+	}
+	h.Came = d.state.came()
+	defer d.taken.Close()
+	return control.Take(d.state.Socket, d.taken, d.cluster, h)
 }
 
 // ending is the stop of a cluster, which many may ask for.
@@ -86,20 +177,33 @@ func newEnding(cluster *proc.Cluster) *ending {
 	return e
 }
 
-// runPlain runs the cluster with its logs on stdout and events on stderr. It
-// ends when nothing is left that could run again, too.
-func runPlain(ctx context.Context, cluster *proc.Cluster) error {
-	p := newPrinter(cluster)
+// runPlain runs the cluster with its logs on stdout, behind names of at most so
+// many cells, and events on stderr. It ends when nothing is left that could run again, too.
+func runPlain(ctx context.Context, up *upgrader, names int, printed uint64) error {
+	p := newPrinter(up.cluster, names)
+	p.after = printed
 	ended := make(chan struct{})
-	printed := make(chan struct{})
+	done := make(chan struct{})
 	go func() {
-		defer close(printed)
+		defer close(done)
 		p.follow(ended)
 	}()
-	err := cluster.Run(ctx, true)
+	err := up.cluster.Run(ctx, true)
 	close(ended)
-	awaitPrinted(printed)
+	awaitPrinted(done)
+	if errors.Is(err, proc.ErrHandedOver) {
+		up.stay(p.after)
+	}
 	return err
+}
+
+// longestName is how long the names of instances get.
+func longestName(cfg *config.Config) int {
+	n := 0
+	for _, a := range cfg.Apps {
+		n = max(n, len(a.Name)+len("/")+len(strconv.Itoa(max(a.Instances-1, 0))))
+	}
+	return n
 }
 
 // awaitPrinted waits until everything is out, but not for long: nobody may be
@@ -112,9 +216,10 @@ func awaitPrinted(printed <-chan struct{}) {
 	}
 }
 
-// runDashboard runs the cluster behind a dashboard, and shows in plain text how
+// runDashboard runs the cluster behind a dashboard of that theme, and shows in plain text how
 // it ends.
-func runDashboard(end *ending, cluster *proc.Cluster) error {
+func runDashboard(end *ending, up *upgrader, theme string) error {
+	cluster := up.cluster
 	result := make(chan error, 1)
 	over, ended := context.WithCancel(context.Background())
 	go func() {
@@ -126,12 +231,12 @@ func runDashboard(end *ending, cluster *proc.Cluster) error {
 	case err := <-result: // it could not start: no dashboard for that
 		return err
 	}
-	_, tuiErr := tui.Run(leaveWhenStopping(end.ctx, over), cluster, tui.Options{Env: os.Getenv})
+	_, tuiErr := tui.Run(leaveWhenStopping(end.ctx, over), cluster, tui.Options{Env: os.Getenv, Theme: theme})
 
 	// The dashboard is gone: because the user wants the cluster to stop,
 	// because it stops already, or because the terminal has gone away.
 	end.begin()
-	p := newPrinter(cluster)
+	p := newPrinter(cluster, 0)
 	p.after = end.from
 	p.eventsOnly = true
 	printed := make(chan struct{})
@@ -141,6 +246,9 @@ func runDashboard(end *ending, cluster *proc.Cluster) error {
 	}()
 	err := <-result
 	awaitPrinted(printed)
+	if errors.Is(err, proc.ErrHandedOver) {
+		up.stay(p.after)
+	}
 	if err == nil && tuiErr != nil {
 		err = fmt.Errorf("the dashboard: %w", tuiErr)
 	}
@@ -156,6 +264,11 @@ func leaveWhenStopping(stopping, over context.Context) context.Context {
 }
 
 // canShowDashboard tells whether there is a terminal that can show it.
-func canShowDashboard() bool {
-	return term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stdout.Fd())) && os.Getenv("TERM") != "dumb"
+func canShowDashboard() bool { return onTerminal() && !dumbTerminal() }
+
+func onTerminal() bool {
+	return term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stdout.Fd()))
 }
+
+// dumbTerminal tells that the terminal cannot move its cursor.
+func dumbTerminal() bool { return os.Getenv("TERM") == "dumb" }

@@ -47,28 +47,32 @@ func statusCommand(o *options) *cobra.Command {
 
 func printStatus(w io.Writer, s *proc.Snapshot, verbose bool) error {
 	ready, wanted := 0, 0
-	for _, a := range s.Apps {
+	for i := range s.Apps {
+		a := &s.Apps[i]
 		ready += a.Ready
-		wanted += a.InstancesWanted
+		wanted += a.Awaited()
 	}
 	fmt.Fprintf(w, "%s  pid %d  up %s  %d/%d ready\n\n", s.Name, s.PID, figure.Span(s.Uptime), ready, wanted)
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	var table strings.Builder
+	t := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "NAME\tSTATE\tPORT\tPID\tUPTIME\tRESTARTS\tCPU%\tMEMORY\tREQUESTS\tREQ/S\tCOUNT\tREASON")
 	for _, a := range s.Apps {
-		restarts, exact := 0, true
+		restarts := 0
 		for _, in := range a.Instances {
 			restarts += in.Restarts
-			exact = exact && in.RequestsExact
 		}
-		row(t, a.Name, fmt.Sprintf("%s %d/%d", a.State, a.Ready, a.InstancesWanted), integer(a.Port), "", "",
-			strconv.Itoa(restarts), "", "", total(a.RequestsTotal, exact), figure.Rate(a.RequestsPerS), or(a.Count, figure.Unknown), "")
+		row(t, a.Name, strings.TrimSpace(string(a.State)+" "+a.Of()), integer(a.Port), "", "",
+			strconv.Itoa(restarts), "", "", total(a.RequestsTotal, a.RequestsKind), figure.Rate(a.RequestsPerS), or(a.Count, figure.Unknown), "")
 		for _, in := range a.Instances {
 			row(t, "  "+in.ID, string(in.State), "", integer(in.PID), figure.SpanOf(in.Uptime), strconv.Itoa(in.Restarts),
-				figure.Percent(in.CPUPercent), figure.Size(in.RSSBytes), total(in.RequestsTotal, in.RequestsExact), figure.Rate(in.RequestsPerS), "", in.Reason)
+				figure.Percent(in.CPUPercent), figure.Size(in.RSSBytes), total(in.RequestsTotal, in.RequestsKind), figure.Rate(in.RequestsPerS), "", in.Reason)
 		}
 	}
-	if err := t.Flush(); err != nil {
-		return err
+	t.Flush()
+	for line := range strings.Lines(table.String()) {
+		if _, err := fmt.Fprintln(w, strings.TrimRight(line, " \n")); err != nil {
+			return err
+		}
 	}
 	if !verbose {
 		return nil
@@ -82,14 +86,16 @@ func printStatus(w io.Writer, s *proc.Snapshot, verbose bool) error {
 	return nil
 }
 
+// row writes one line of the table. It has every cell, empty or not: a column
+// is as wide as its cells in rows that follow each other.
 func row(w io.Writer, cells ...string) {
-	fmt.Fprintln(w, strings.TrimRight(strings.Join(cells, "\t"), "\t "))
+	fmt.Fprintln(w, strings.Join(cells, "\t"))
 }
 
-// because is "relay: it works for …", or the reason alone.
+// because is "relay: it works for …", or one of the two alone.
 func because(what, why string) string {
-	if what == "" {
-		return why
+	if what == "" || why == "" {
+		return what + why
 	}
 	return what + ": " + why
 }
@@ -108,13 +114,11 @@ func integer(n *int) string {
 	return strconv.Itoa(*n)
 }
 
-// total is a count; at least that many when it is not exact.
-func total(n *uint64, exact bool) string {
-	switch {
-	case n == nil:
+// total is a count, with a sign of what it is worth if it is not exact.
+func total(n *uint64, kind proc.Kind) string {
+	if n == nil {
 		return figure.Unknown
-	case !exact:
-		return "≥" + strconv.FormatUint(*n, 10)
 	}
-	return strconv.FormatUint(*n, 10)
+	sign := map[proc.Kind]string{proc.AtLeast: "≥", proc.About: "≈"}[kind]
+	return sign + strconv.FormatUint(*n, 10)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"clusterd/internal/proc"
 )
@@ -40,9 +41,17 @@ func narrow(s *proc.Snapshot, targets []string) error {
 	}
 	for _, t := range targets {
 		if !found[t] {
-			return fmt.Errorf("no app or instance %q in the cluster", t)
+			return fmt.Errorf("no app or instance %q: the cluster has %s", t, strings.Join(appNames(s), ", "))
 		}
 	}
 	s.Apps = apps
 	return nil
+}
+
+func appNames(s *proc.Snapshot) []string {
+	names := make([]string, len(s.Apps))
+	for i, a := range s.Apps {
+		names[i] = a.Name
+	}
+	return names
 }
