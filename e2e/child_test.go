@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -12,6 +13,8 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // childVariable makes a process of this test binary an instance, not a test.
@@ -22,6 +25,19 @@ const childVariable = "E2E_CHILD"
 func child(mode string) int {
 	switch mode {
 	case "http":
+		return serve()
+	case "reuseport": // on the public port, as a sibling of others
+		return serveShared(true)
+	case "reuseport-tcp":
+		return serveShared(false)
+	case "fickle": // does what the file says that a test has written, in its folder
+		switch does, _ := os.ReadFile("fickle"); string(does) {
+		case "crash":
+			fmt.Fprintln(os.Stderr, "no database")
+			return 3
+		case "hang":
+			return block()
+		}
 		return serve()
 	case "sleep": // ends with the first SIGTERM
 		fmt.Println("sleeping, pid", os.Getpid())
@@ -43,6 +59,14 @@ func child(mode string) int {
 		return leaveHolder()
 	case "escape": // the middle of a daemon's double fork
 		return must(spawn(os.Args[1], os.Environ(), nil))
+	case "undumpable":
+		if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+			panic(err)
+		}
+		return serve()
+	case "refuse":
+		fmt.Fprintln(os.Stderr, refuse())
+		return 1
 	case "chatter": // writes until it is ended
 		for i := range 600_000 {
 			if _, err := fmt.Println("chatter", i); err != nil {
@@ -51,6 +75,9 @@ func child(mode string) int {
 			time.Sleep(time.Millisecond)
 		}
 		return 0
+	}
+	if listen := listenChildren[mode]; listen != nil {
+		return listenChild(listen)
 	}
 	panic("no such child: " + mode)
 }
@@ -62,11 +89,16 @@ func must(_ int, err error) int {
 	return 0
 }
 
-// serve is an HTTP server on $PORT that stops gracefully on SIGTERM:
+// serve is an HTTP server on $PORT, or on the socket that it was given (LISTEN_FDS),
+// that stops gracefully on SIGTERM:
 //
 //	/       names the instance, with its pid
 //	/slow   answers when SIGTERM has come
 //	/never  does not answer
+//	/health is 503 while there is a file sick-INDEX
+//	/echo   says what it was asked; with ?503, with that status
+//	/sum    says how long the request's body is
+//	/large  answers with ?N bytes
 func serve() int {
 	me := os.Getenv("CLUSTERD_APP") + "/" + os.Getenv("CLUSTERD_INSTANCE")
 	stop, unnotify := signal.NotifyContext(context.Background(), syscall.SIGTERM)
@@ -80,6 +112,27 @@ func serve() int {
 		fmt.Println("said", r.URL.RawQuery)
 		fmt.Fprintln(os.Stderr, "complained", r.URL.RawQuery)
 	})
+	mux.HandleFunc("/echo", func(w http.ResponseWriter, r *http.Request) {
+		if code, err := strconv.Atoi(r.URL.RawQuery); err == nil {
+			w.WriteHeader(code)
+		}
+		body, err := io.ReadAll(r.Body)
+		fmt.Fprintf(w, "%s %s of %s with %q, %q, %v\n", r.Method, r.URL, r.Host, r.Header["X-Test"], body, err)
+	})
+	mux.HandleFunc("/sum", func(w http.ResponseWriter, r *http.Request) {
+		n, err := io.Copy(io.Discard, r.Body)
+		fmt.Fprintln(w, n, err)
+	})
+	mux.HandleFunc("/large", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", r.URL.RawQuery)
+		n, _ := strconv.Atoi(r.URL.RawQuery)
+		_, _ = w.Write(make([]byte, n)) // the client may go
+	})
+	mux.HandleFunc("/health", func(w http.ResponseWriter, _ *http.Request) {
+		if _, err := os.Stat("sick-" + os.Getenv("CLUSTERD_INSTANCE")); err == nil {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	})
 	mux.HandleFunc("/slow", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Println("slow request begun")
 		<-stop.Done()
@@ -90,7 +143,10 @@ func serve() int {
 		<-r.Context().Done()
 	})
 
-	l, err := net.Listen("tcp", "127.0.0.1:"+os.Getenv("PORT"))
+	l, err := net.FileListener(os.NewFile(3, "given"))
+	if os.Getenv("LISTEN_FDS") == "" {
+		l, err = net.Listen("tcp", "127.0.0.1:"+os.Getenv("PORT"))
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1

@@ -55,7 +55,7 @@ func TestNoRequestIsLostWhenInstancesAreKilled(t *testing.T) {
 	t.Parallel()
 	w := newWorkspace(t)
 	port := w.port()
-	w.configure(web(port, 3, "max_restarts = 0", `backoff_min = "10ms"`, `backoff_max = "20ms"`))
+	w.configure(web(port, 3, `listen = "relay"`, "max_restarts = 0", `backoff_min = "10ms"`, `backoff_max = "20ms"`))
 	d := w.start()
 	d.awaitReady(3)
 

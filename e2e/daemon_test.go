@@ -3,7 +3,9 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -120,12 +122,34 @@ func (d *daemon) stop() {
 	}
 }
 
-// awaitReady waits until n instances have become ready since the beginning.
+// awaitReady waits until n instances have become ready since the beginning. Of those
+// that are ready when they run, nothing more is said.
 func (d *daemon) awaitReady(n int) {
 	d.w.t.Helper()
+	said := " ready after "
+	for _, name := range d.w.workers() {
+		said += "|(?m:^\\S+ " + name + "/\\d+ started, pid )"
+	}
+	re := regexp.MustCompile(said)
 	d.await(fmt.Sprintf("%d instances to be ready", n), func() bool {
-		return strings.Count(d.stderr.String(), " ready after ") >= n
+		return len(re.FindAllString(d.stderr.String(), -1)) >= n
 	})
+}
+
+// workers are the apps in cluster.toml that have nothing to be ready for.
+func (w *workspace) workers() (names []string) {
+	w.t.Helper()
+	text, err := os.ReadFile(filepath.Join(w.dir, "cluster.toml"))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, table := range strings.Split(string(text), "\n[apps.")[1:] {
+		name, keys, _ := strings.Cut(table, "]")
+		if !regexp.MustCompile(`(?m)^(port|ready)\b`).MatchString(keys) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // awaitEvent waits for a line on stderr that matches re and returns its first

@@ -21,16 +21,21 @@ func dashboard(t *testing.T, columns, rows int, env ...string) (*workspace, *ter
 	return w, term, port
 }
 
-// column reads a figure of an instance's line, counted from the word after its
-// name: state, pid, uptime, restarts, requests at 80 columns.
-func column(t *testing.T, screen, instance string, i int) string {
+// column reads a figure of an instance's line: what ends where the title does.
+func column(t *testing.T, screen, instance, title string) string {
 	t.Helper()
-	line := lineWith(t, screen, " "+instance+" ")
-	fields := strings.Fields(line[strings.Index(line, instance):])
-	if i >= len(fields) {
-		t.Fatalf("no column %d in %q", i, line)
+	heading := lineWith(t, screen, " NAME ")
+	end := strings.Index(heading, " "+title+" ")
+	if end < 0 {
+		t.Fatalf("no column %s in %q", title, heading)
 	}
-	return fields[i]
+	line := []rune(lineWith(t, screen, " "+instance+" "))
+	end += 1 + len(title)
+	if end > len(line) {
+		t.Fatalf("nothing in column %s of %q", title, string(line))
+	}
+	fields := strings.Fields(string(line[:end]))
+	return fields[len(fields)-1]
 }
 
 func TestDashboardCountsRequests(t *testing.T) {
@@ -38,10 +43,9 @@ func TestDashboardCountsRequests(t *testing.T) {
 	_, term, port := dashboard(t, 80, 24)
 	const n = 60
 	served := servedBy(t, port, n)
-	const requests = 6 // name, glyph, state, pid, uptime, restarts, requests
 	term.awaitScreen("every request", func(screen string) bool {
 		for id, want := range served {
-			if column(t, screen, id, requests) != strconv.Itoa(want) {
+			if column(t, screen, id, "REQ") != strconv.Itoa(want) {
 				return false
 			}
 		}
@@ -59,14 +63,14 @@ func TestDashboardAtEverySize(t *testing.T) {
 		w, h  int
 		shows []string
 	}{
-		{80, 24, []string{"UP", "SHARE", "listening"}},
-		{120, 40, []string{"CPU%", "MEM", "COUNT", "listening"}},
-		{200, 60, []string{"CPU%", "process ", "by relay", "connections", "listening"}},
+		{80, 24, []string{"UP", "P99", "5XX", "SHARE", "listening"}},
+		{120, 40, []string{"CPU%", "MEM", "CONN", "P50", "listening"}},
+		{200, 60, []string{"CPU%", "process ", "counted by", "connections", "listening"}},
 		{60, 12, []string{"REQ/S"}},
 		{59, 12, nil},
 		{60, 11, nil},
-		{133, 37, []string{"COUNT", "listening"}},
-		{80, 24, []string{"UP", "SHARE", "listening"}},
+		{149, 37, []string{"COUNT", "listening"}},
+		{80, 24, []string{"UP", "P99", "5XX", "SHARE", "listening"}},
 	} {
 		term.resize(size.w, size.h)
 		if size.shows == nil {
@@ -129,7 +133,7 @@ func TestDashboardActs(t *testing.T) {
 	term.await("web stopped in", "1/4 ready")
 
 	term.keys("?")
-	term.await("Act on the selected", "stop the cluster and quit")
+	term.await("Act on the selected", "stop all and quit")
 	term.keys("Escape")
 	term.keys("C-c")
 	term.awaitEnd(0)
@@ -295,11 +299,14 @@ func TestDashboardColors(t *testing.T) {
 	for name, c := range map[string]struct {
 		env  []string
 		sgr  bool
+		more bool // than sixteen colours
 		utf8 bool
 	}{
-		"sixteen colours": {nil, true, true},
-		"NO_COLOR":        {[]string{"NO_COLOR=1"}, false, true},
-		"ASCII":           {[]string{"LC_ALL=C"}, true, false},
+		"sixteen colours": {nil, true, false, true},
+		"256 colours":     {[]string{"CLUSTERD_THEME=dark"}, true, true, true},
+		"256 on sixteen":  {[]string{"CLUSTERD_THEME=dark", "TERM=screen"}, true, false, true},
+		"NO_COLOR":        {[]string{"NO_COLOR=1", "CLUSTERD_THEME=dark"}, false, false, true},
+		"ASCII":           {[]string{"LC_ALL=C"}, true, false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -308,8 +315,8 @@ func TestDashboardColors(t *testing.T) {
 			if got := strings.Contains(screen, "\x1b["); got != c.sgr {
 				t.Errorf("escape sequences: %t, want %t:\n%q", got, c.sgr, screen)
 			}
-			if more := regexp.MustCompile(`\x1b\[[\d;]*[34]8[;:]`).FindString(screen); more != "" {
-				t.Errorf("more than the terminal's own colours: %q", more)
+			if more := regexp.MustCompile(`\x1b\[[\d;]*[34]8[;:]`).FindString(screen); (more != "") != c.more {
+				t.Errorf("more than the terminal's own colours: %q, want some: %t", more, c.more)
 			}
 			if got := strings.ContainsFunc(screen, func(r rune) bool { return r > '~' }); got != c.utf8 {
 				t.Errorf("characters beyond ASCII: %t, want %t:\n%s", got, c.utf8, screen)

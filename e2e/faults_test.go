@@ -15,6 +15,10 @@ import (
 // toucher is an app that leaves a file behind when it has been started.
 const toucher = "[apps.toucher]\ncommand = \"touch touched; sleep 600\"\n"
 
+// aboutConfig matches what is said of a config file: it begins with the file,
+// for editors to jump to.
+var aboutConfig = regexp.MustCompile(`^\S*cluster\.toml:`)
+
 // checkRefused asserts that clusterd ended at once, having started nothing, with
 // a sentence that matches re.
 func (w *workspace) checkRefused(r result, code int, re string) {
@@ -26,7 +30,7 @@ func (w *workspace) checkRefused(r result, code int, re string) {
 		w.t.Errorf("on stderr: %s, want a match of %s", r.stderr, re)
 	}
 	for line := range strings.Lines(r.stderr) {
-		if !strings.HasPrefix(line, "clusterd: ") {
+		if !strings.HasPrefix(line, "clusterd: ") && !aboutConfig.MatchString(r.stderr) {
 			w.t.Errorf("on stderr: %q, want only clusterd's sentences", line)
 		}
 	}
@@ -45,7 +49,8 @@ func TestCommandLineMistakes(t *testing.T) {
 	for _, c := range []struct{ args, re string }{
 		{"--colour", `unknown flag: --colour`},
 		{"status --jsno", `unknown flag: --jsno`},
-		{"staus", `unknown command "staus"`},
+		{"staus", `unknown command "staus"; did you mean "status"\?$`},
+		{"brew", `unknown command "brew"; clusterd help lists them all$`},
 		{"-c", `flag needs an argument`},
 		{"logs -n many", `invalid argument "many"`},
 		{"logs -n 0", `-n takes a number from 1 on`},
@@ -76,7 +81,7 @@ func TestUnusableConfigFile(t *testing.T) {
 		}, `cluster\.toml: .*(permission denied|not allowed|may not)`},
 		{"binary", func(t *testing.T, w *workspace, _ string) {
 			w.write("cluster.toml", "\x7fELF\x02\x01\x01\x00\x00\xff\xfe\x80\n\x1b[31m\x00")
-		}, `^clusterd: cluster\.toml:\d+:\d+: `},
+		}, `^cluster\.toml:\d+:\d+: `},
 		{"named pipe", func(t *testing.T, _ *workspace, path string) {
 			if err := syscall.Mkfifo(path, 0o644); err != nil {
 				t.Fatal(err)
@@ -121,7 +126,7 @@ cwd = "nowhere"
 			`cluster\.toml:9:7: .*nowhere`,
 			`cluster\.toml:11:7: \[apps\.other\] has no command`,
 		} {
-			w.checkRefused(r, 2, `^clusterd: \S*`+re)
+			w.checkRefused(r, 2, `^\S*`+re)
 		}
 		if n := strings.Count(r.stderr, "\n"); n != 5 {
 			t.Errorf("%d lines, want one for each of 5 mistakes:\n%s", n, r.stderr)

@@ -16,16 +16,22 @@ func (w *workspace) asNobody() {
 	if os.Getuid() != 0 {
 		return
 	}
-	path, err := exec.LookPath("setpriv")
-	if err != nil {
-		missing(w.t, "setpriv (of util-linux) is not installed")
-	}
-	w.wrap = []string{path, "--reuid=65534", "--regid=65534", "--clear-groups", "--bounding-set=-all", "--inh-caps=-all"}
+	w.wrap = []string{setpriv(w.t), "--reuid=65534", "--regid=65534", "--clear-groups", "--bounding-set=-all", "--inh-caps=-all"}
 	for _, dir := range []string{filepath.Dir(w.dir), w.dir, w.runtime} {
 		if err := os.Chown(dir, nobody, nobody); err != nil {
 			missing(w.t, "cannot give a folder to an unprivileged user: "+err.Error())
 		}
 	}
+}
+
+// setpriv is where the program is that gives privileges up.
+func setpriv(t testing.TB) string {
+	t.Helper()
+	path, err := exec.LookPath("setpriv")
+	if err != nil {
+		missing(t, "setpriv (of util-linux) is not installed")
+	}
+	return path
 }
 
 // reallyNobody asserts that a daemon runs as asNobody says.

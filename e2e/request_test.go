@@ -19,7 +19,16 @@ var eachNew = &http.Client{
 func get(port int, path string) (body string, err error) { return getBy(eachNew, port, path) }
 
 func getBy(client *http.Client, port int, path string) (body string, err error) {
-	resp, err := client.Get(fmt.Sprintf("http://127.0.0.1:%d%s", port, path))
+	return getURL(client, fmt.Sprintf("http://127.0.0.1:%d%s", port, path))
+}
+
+// getFrom requests the root of the server at an address, on a new connection.
+func getFrom(address string) (body string, err error) {
+	return getURL(eachNew, "http://"+address+"/")
+}
+
+func getURL(client *http.Client, url string) (body string, err error) {
+	resp, err := client.Get(url)
 	if err != nil {
 		return "", err
 	}

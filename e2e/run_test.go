@@ -37,8 +37,11 @@ func TestThreeInstancesServeOnePort(t *testing.T) {
 			t.Errorf("%+v with %d requests, want ready and exactly %d", in, *in.RequestsTotal, served[in.ID])
 		}
 	}
-	if a.State != "ready" || a.Ready != 3 || a.InstancesWanted != 3 || *a.RequestsTotal != n || a.Listen != "relay" || a.Count != "relay" {
-		t.Errorf("%+v, want 3 of 3 ready and %d requests by relay", a, n)
+	if a.State != "ready" || a.Ready != 3 || a.InstancesWanted != 3 || *a.RequestsTotal != n {
+		t.Errorf("%+v, want 3 of 3 ready and %d requests", a, n)
+	}
+	if how := a.Listen + " " + a.Count; how != "adopt ebpf" && how != "relay relay" {
+		t.Errorf("listen and count: %s", how)
 	}
 	if s.PID != d.pid() || s.Name != "e2e" {
 		t.Errorf("status of %s as pid %d, want e2e as %d", s.Name, s.PID, d.pid())
@@ -53,19 +56,20 @@ func TestLogsArePrefixedAndEventsApart(t *testing.T) {
 	t.Parallel()
 	w := newWorkspace(t)
 	port := w.port()
-	w.configure(web(port, 2), app("job", "sleep"))
+	w.configure(web(port, 2), app("job", "sleep"), app("lazybones", "sleep", "autostart = false"))
 	d := w.start()
 	d.awaitReady(3)
 	mustGet(t, port, "/say?cheese")
-	d.awaitLine(`^web/[01] \| said cheese$`)
-	d.awaitLine(`^web/[01] ! complained cheese$`)
-	d.awaitLine(`^web/0 \| listening$`)
-	d.awaitLine(`^web/1 \| listening$`)
-	d.awaitLine(`^job/0 \| sleeping, pid \d+$`)
+	// From the first line on there is room for the longest name.
+	d.awaitLine(`^web/[01]       \| said cheese$`)
+	d.awaitLine(`^web/[01]       ! complained cheese$`)
+	d.awaitLine(`^web/0       \| listening$`)
+	d.awaitLine(`^web/1       \| listening$`)
+	d.awaitLine(`^job/0       \| sleeping, pid \d+$`)
 	d.stop()
 
 	for line := range strings.Lines(d.stdout.String()) {
-		if !regexp.MustCompile(`^(web/[01]|job/0) [|!] .*\n$`).MatchString(line) {
+		if !regexp.MustCompile(`^(web/[01]|job/0)       [|!] .*\n$`).MatchString(line) {
 			t.Errorf("on stdout: %q, want only lines behind the name of an instance", line)
 		}
 	}
@@ -177,9 +181,9 @@ func TestCheckPrintsThePlanAndStartsNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorkspace(t)
 	port := w.port()
-	w.configure(web(port, 4, `restart = "on-failure"`, `stop_timeout = "3s"`), app("job", "sleep"))
+	w.configure(web(port, 4, `listen = "relay"`, `restart = "on-failure"`, `stop_timeout = "3s"`), app("job", "sleep"))
 	plan := w.must("check")
-	for _, want := range []string{"cluster e2e", fmt.Sprintf("%d on every address", port), "relay: the relay serves", "instances  4", "on-failure", "SIGTERM, SIGKILL after 3s", "none: a worker"} {
+	for _, want := range []string{"cluster e2e", fmt.Sprintf("%d, where the instances listen", port), `relay: listen = "relay"`, "instances  4", "on-failure", "SIGTERM, SIGKILL after 3s", "reload     1 at a time", "none: a worker"} {
 		if !strings.Contains(plan, want) {
 			t.Errorf("the plan lacks %q:\n%s", want, plan)
 		}

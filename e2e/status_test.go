@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"time"
 )
 
 // status is what status --json prints, as a script would read it.
@@ -19,17 +20,31 @@ type appStatus struct {
 	Ready           int
 	InstancesWanted int `json:"instances_wanted"`
 	Listen, Count   string
+	ListenWhy       string  `json:"listen_why"`
+	CountWhy        string  `json:"count_why"`
+	RequestsKind    string  `json:"requests_kind"`
 	RequestsTotal   *uint64 `json:"requests_total"`
 	Instances       []instanceStatus
 }
 
 type instanceStatus struct {
 	ID, State, Reason    string
+	Since                time.Time
+	Uptime               *float64 `json:"uptime_s"`
 	PID                  *int
 	Generation, Restarts int
 	RSSBytes             *uint64 `json:"rss_bytes"`
 	RequestsTotal        *uint64 `json:"requests_total"`
 	RequestsExact        bool    `json:"requests_exact"`
+	RequestsKind         string  `json:"requests_kind"`
+	Queue                *uint64
+	ConnectionsOpen      *uint64 `json:"connections_open"`
+	ConnectionsTotal     *uint64 `json:"connections_total"`
+	ConnectionsExact     bool    `json:"connections_exact"`
+	Status               map[string]uint64
+	Latency              map[string]float64 `json:"latency_ms"`
+	BytesIn              *uint64            `json:"bytes_in"`
+	BytesOut             *uint64            `json:"bytes_out"`
 	LastExit             *struct {
 		Code   int
 		Signal string

@@ -2,7 +2,9 @@ package e2e
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"net"
 	"os"
 	"strconv"
 	"strings"
@@ -34,6 +36,49 @@ func TestSIGTERMLetsRequestsFinish(t *testing.T) {
 			d.awaitLine(`^web/0 \| bye$`)
 			d.awaitLine(`^web/1 \| bye$`)
 		})
+	}
+}
+
+// The same where the instances accept straight from the kernel. Whoever comes while
+// they end is not left waiting, and then the port is free.
+func TestDirectStopLetsRequestsFinish(t *testing.T) {
+	t.Parallel()
+	for _, listen := range []string{"adopt", "fd"} {
+		for _, how := range []string{"stop", "down"} {
+			t.Run(listen+", "+how, func(t *testing.T) {
+				eachUser(t, func(t *testing.T, w *workspace) {
+					port := w.port()
+					w.configure(web(port, 2, fmt.Sprintf("listen = %q", listen)), app("other", "sleep"))
+					d := w.start()
+					d.awaitReady(3)
+					slow := begin(port, "/slow")
+					d.awaitLine(`^web/\d +\| slow request begun$`)
+					stopped := make(chan result, 1)
+					go func() { stopped <- w.run(how) }()
+					d.awaitLine(`^web/\d +\| bye$`) // the idle one
+					late := begin(port, "/")
+					if a := receive(t, slow); a.err != nil || a.body != "slow but sure" {
+						t.Errorf("a request under way was answered with %q, %v", a.body, a.err)
+					}
+					if r := <-stopped; r.code != 0 {
+						t.Errorf("%s: exit code %d, %s", how, r.code, r.stderr)
+					}
+					conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+					if !errors.Is(err, syscall.ECONNREFUSED) {
+						t.Errorf("dial a port whose app is stopped: %v, %v", conn, err)
+					}
+					t.Logf("a client that came while they ended: %v", receive(t, late).err)
+					if how == "stop" {
+						d.stop()
+					} else if code := d.wait(); code != 0 {
+						t.Errorf("exit code %d", code)
+					}
+					if n := strings.Count(d.stderr.String(), "exited with code 0"); n != 2 {
+						t.Errorf("%d instances ended by themselves, want 2", n)
+					}
+				})
+			})
+		}
 	}
 }
 
@@ -258,8 +303,8 @@ func TestSIGKILLTakesInstancesAlong(t *testing.T) {
 	d := w.start()
 	d.awaitReady(3)
 	d.awaitLine("ignoring signals")
-	if n := len(w.marked()); n != 4 {
-		t.Errorf("%d processes run, want clusterd and three instances", n)
+	if n := len(w.marked()); n != 5 {
+		t.Errorf("%d processes run, want clusterd, its guardian, and three instances", n)
 	}
 	d.signal(syscall.SIGKILL)
 	d.wait()

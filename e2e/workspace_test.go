@@ -218,9 +218,9 @@ func (w *workspace) checkSane(stderr string) {
 
 // checkLeftovers fails the test for everything that outlived it.
 func (w *workspace) checkLeftovers() {
-	left := w.marked()
+	left, held := w.marked(), w.held()
 	if w.killed { // the kernel ends the instances, in its own time
-		for end := time.Now().Add(deadline); len(left) > 0 && time.Now().Before(end); left = w.marked() {
+		for end := time.Now().Add(deadline); len(left)+len(held) > 0 && time.Now().Before(end); left, held = w.marked(), w.held() {
 			time.Sleep(10 * time.Millisecond)
 		}
 	}
@@ -228,14 +228,22 @@ func (w *workspace) checkLeftovers() {
 		w.t.Errorf("still alive at the end: pid %d, %s", p.pid, p.command)
 		_ = syscall.Kill(p.pid, syscall.SIGKILL)
 	}
-	for _, port := range w.ports {
-		if !free(port) {
-			w.t.Errorf("port %d is still held at the end", port)
-		}
+	for _, port := range held {
+		w.t.Errorf("port %d is still held at the end", port)
 	}
 	if left, _ := filepath.Glob(filepath.Join(w.runtime, "clusterd", "*.sock")); len(left) > 0 && !w.killed {
 		w.t.Errorf("still there at the end: %s", strings.Join(left, ", "))
 	}
+}
+
+// held lists the test's ports that somebody has.
+func (w *workspace) held() (ports []int) {
+	for _, port := range w.ports {
+		if !free(port) {
+			ports = append(ports, port)
+		}
+	}
+	return ports
 }
 
 // marked lists the living processes with the test's mark.

@@ -1,0 +1,5 @@
+Bun.serve({
+  port: 8080,
+  fetch: () =>
+    new Response(`hello from pid ${process.pid} (${process.env.CLUSTERD_APP}/${process.env.CLUSTERD_INSTANCE})\n`),
+});

@@ -1,0 +1,7 @@
+const http = require("node:http");
+
+http
+  .createServer((_, res) => {
+    res.end(`hello from pid ${process.pid} (${process.env.CLUSTERD_APP}/${process.env.CLUSTERD_INSTANCE})\n`);
+  })
+  .listen(8080);
