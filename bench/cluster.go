@@ -25,11 +25,14 @@ type cluster struct {
 
 // startCluster writes toml and runs clusterd with it. It returns at once.
 func startCluster(dir, binary, toml string) (*cluster, error) {
-	c := &cluster{binary: binary, dir: dir, ended: make(chan error, 1)}
-	if err := os.MkdirAll(filepath.Join(dir, "run"), 0o700); err != nil {
-		return nil, err
-	}
-	if err := os.WriteFile(c.config(), []byte(toml), 0o644); err != nil {
+	return startClusterOn(anyCPU, dir, binary, toml)
+}
+
+// startClusterOn is startCluster on one CPU; the instances are there as well,
+// unless they leave it.
+func startClusterOn(cpu int, dir, binary, toml string) (*cluster, error) {
+	c, err := newCluster(dir, binary, toml)
+	if err != nil {
 		return nil, err
 	}
 	events, err := os.Create(c.events())
@@ -38,13 +41,49 @@ func startCluster(dir, binary, toml string) (*cluster, error) {
 	}
 	defer events.Close()
 	c.cmd = c.command("--no-tui")
+	env := c.cmd.Env
+	c.cmd = onCPU(cpu, c.cmd.Path, c.cmd.Args[1:]...)
+	c.cmd.Env = env
 	c.cmd.Stderr = events
-	c.began = time.Now()
-	if err := c.cmd.Start(); err != nil {
+	return c, c.start(func() {})
+}
+
+// startBehindDashboard is startCluster with the dashboard, on a terminal of its own.
+func startBehindDashboard(dir, binary, toml string) (*cluster, error) {
+	c, err := newCluster(dir, binary, toml)
+	if err != nil {
 		return nil, err
 	}
-	go func() { c.ended <- c.cmd.Wait() }()
-	return c, nil
+	c.cmd = c.command()
+	done, err := onTerminal(c.cmd)
+	if err != nil {
+		return nil, err
+	}
+	return c, c.start(done)
+}
+
+// newCluster writes toml, and starts nothing.
+func newCluster(dir, binary, toml string) (*cluster, error) {
+	c := &cluster{binary: binary, dir: dir, ended: make(chan error, 1)}
+	if err := os.MkdirAll(filepath.Join(dir, "run"), 0o700); err != nil {
+		return nil, err
+	}
+	return c, os.WriteFile(c.config(), []byte(toml), 0o644)
+}
+
+// start runs the command; then is called when it has ended.
+func (c *cluster) start(then func()) error {
+	c.began = time.Now()
+	if err := c.cmd.Start(); err != nil {
+		then()
+		return err
+	}
+	go func() {
+		err := c.cmd.Wait()
+		then()
+		c.ended <- err
+	}()
+	return nil
 }
 
 func (c *cluster) config() string { return filepath.Join(c.dir, "cluster.toml") }
@@ -71,8 +110,9 @@ func (c *cluster) stop() {
 
 // app is what status --json says of the only app, as far as it matters here.
 type app struct {
-	Ready     int `json:"ready"`
-	Wanted    int `json:"instances_wanted"`
+	Ready     int    `json:"ready"`
+	Wanted    int    `json:"instances_wanted"`
+	Count     string `json:"count"`
 	Instances []struct {
 		State string `json:"state"`
 		PID   int    `json:"pid"`

@@ -3,9 +3,9 @@
 //
 //	go run ./bench -out bench/RESULTS.md
 //
-// It takes a few minutes, sends traffic to loopback only, and needs nginx and
-// wrk for the comparison of the relay. Without them that part is left out, and
-// the exit code is 1.
+// It takes some fifteen minutes, sends traffic to loopback only, and needs wrk, node, taskset and
+// nginx for the comparisons under load. Without them those are left out, and the
+// exit code is 1.
 package main
 
 import (
@@ -32,12 +32,15 @@ type section struct {
 var sections = []section{
 	{"start", measureStart},
 	{"respawn", measureRespawn},
+	{"idle", measureIdle},
+	{"direct", measureDirect},
 	{"relay", measureRelay},
+	{"many", measureMany},
 }
 
 func main() {
 	out := flag.String("out", "", "write the results to this `file` as well")
-	only := flag.String("only", "", "measure only this `section`: start, respawn or relay")
+	only := flag.String("only", "", "measure only this `section`: start, respawn, idle, direct, relay or many")
 	flag.Parse()
 	results, err := run(*only, "go run ./bench "+strings.Join(os.Args[1:], " "))
 	fmt.Print(results)

@@ -50,10 +50,20 @@ func statFields(pid int) ([]string, error) {
 		return nil, err
 	}
 	f := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
-	if len(f) < 13 {
+	if len(f) < 22 {
 		return nil, fmt.Errorf("the stat of process %d is short: %q", pid, b)
 	}
 	return f, nil
+}
+
+// resident is the memory of a process, in MiB: field 24 of its stat.
+func resident(pid int) (float64, error) {
+	f, err := statFields(pid)
+	if err != nil {
+		return 0, err
+	}
+	pages, err := strconv.ParseInt(f[21], 10, 64)
+	return float64(pages) * float64(os.Getpagesize()) / (1 << 20), err
 }
 
 // childrenOf are the processes that the threads of a process have started and

@@ -13,95 +13,115 @@ import (
 )
 
 const (
-	relayRounds   = 9
-	relaySeconds  = 3
-	directSeconds = 2
-	connections   = 16
+	relayRounds  = 5
+	relaySeconds = 2
+	idleClients  = 1000
 )
 
 // load is a way of sending requests.
 type load struct {
 	name string
+	path string
 	args []string // of wrk
 }
 
-var loads = []load{
-	{"keep-alive", nil},
-	{"a new connection for each request", []string{"-H", "Connection: close"}},
+// relayLoads are those that the proxies are compared under.
+var relayLoads = []load{
+	{"keep-alive, 64 connections", "/", []string{"-c64"}},
+	{"keep-alive, 1,000 connections", "/", []string{"-c1000"}},
+	{"a new connection for each request", "/", []string{"-c64", "-H", "Connection: close"}},
+	{"64 KiB", "/64k", []string{"-c64"}},
+	{"1 MiB", "/1m", []string{"-c16"}},
 }
 
 // target is where a load goes, and what is measured of it.
 type target struct {
-	name    string
-	port    int
-	pids    []int // whose CPU is counted; none: nobody's
-	seconds int
+	name string
+	port int
+	pids []int // whose CPU and memory are counted; none: nobody's
 
-	perRequest [loadCount][]float64 // µs of CPU, by load
-	perSecond  [loadCount][]float64 // requests, by load
+	seconds int // of one run
+	loadOn  int // the CPU that loads have for themselves, or anyCPU
+
+	perRequest [maxLoads][]float64 // µs of CPU, by load
+	perSecond  [maxLoads][]float64 // requests, by load
 }
 
-const loadCount = 2
+const maxLoads = 8
 
-// measureRelay compares the relay with nginx as a reverse proxy.
+func newProxyTarget(name string, port int, pids ...int) *target {
+	return &target{name: name, port: port, pids: pids, seconds: relaySeconds, loadOn: loadCPU()}
+}
+
+// measureRelay compares the relay with nginx and, if that is installed, haproxy
+// as reverse proxies.
 func measureRelay(dir, clusterd string, w *strings.Builder) error {
-	for _, tool := range []string{"nginx", "wrk"} {
+	for _, tool := range []string{"nginx", "wrk", "taskset"} {
 		if _, err := findTool(tool); err != nil {
-			return fmt.Errorf("%s is not installed, and the relay is compared with nginx under the load of wrk", tool)
+			return fmt.Errorf("%s is not installed, and the relay is compared with nginx under the load of wrk, each on a CPU of its own", tool)
 		}
 	}
 	fmt.Fprintf(w, `
-## The relay beside nginx
+## The relay beside nginx and haproxy
 
-CPU of the proxy for each request, in user and in kernel mode: utime + stime of /proc/PID/stat over a run, of clusterd
-or of nginx's workers, by the requests that wrk counted in it. Both pass to the same upstream, an nginx with one worker
-that answers 1 KiB, which is the only instance of an app with `+"`listen = \"relay\"`"+`. nginx proxies with
-`+"`worker_processes %d`"+`, as many as there are CPUs, since clusterd may use all of them too, keeps its connections to the
-upstream, and writes no access log. wrk uses 1 thread and %d connections. %d rounds of %d s each, in which relay and nginx take
-turns at going first; medians, and of the ratio the median over the rounds.
+CPU of the proxy for each request, in user and in kernel mode: utime + stime of /proc/PID/stat over a run, of clusterd,
+nginx's worker or haproxy, by the requests that wrk counted in it. Each proxy has one CPU, the same for all; wrk (one
+thread) and the upstream have another one. The upstream is an nginx with one worker, the only instance of an app with
+`+"`listen = \"relay\"`"+`; it answers 1 KiB unless said otherwise. nginx and haproxy keep their connections to it, "nginx, 1:1" opens one for each
+request, and none writes an access log. %d rounds of %d s each, in which the proxies take turns at going first; medians, and
+of the ratios the median over the rounds.
 
-With a new connection for each request the relay opens a new one to the instance as well, because it pairs one client
-connection with one of the instance; nginx keeps those it has to the upstream.
+The relay pairs one client connection with one of the instance, and changes nothing of what passes: a client's
+`+"`Connection: close`"+` reaches the instance, which closes then. So a new connection of a client is a new one to the instance as
+well, as with "nginx, 1:1"; nginx and haproxy leave out the second one, since they write another request.
 
-`, runtime.NumCPU(), connections, relayRounds, relaySeconds)
+`, relayRounds, relaySeconds)
 
 	c, upstream, err := startUpstream(dir, clusterd)
 	if err != nil {
 		return err
 	}
 	defer c.cluster.stop()
-	proxy, err := startProxy(dir, upstream)
+	relay := newProxyTarget("relay", c.port, c.cluster.pid())
+	proxies := []*target{relay}
+	for _, p := range proxyKinds {
+		if _, err := findTool(p.tool); err != nil {
+			fmt.Fprintf(w, "Without %s: %v.\n\n", p.name, err)
+			continue
+		}
+		proxy, err := p.start(dir, upstream)
+		if err != nil {
+			return err
+		}
+		defer proxy.stop()
+		proxies = append(proxies, newProxyTarget(p.name, proxy.port, proxy.pids...))
+	}
+	// Before any load: afterwards, proxies have memory that they do not use.
+	idle, err := idleTable(proxies)
 	if err != nil {
 		return err
 	}
-	defer proxy.stop()
-
-	direct := &target{name: "direct", port: upstream, seconds: directSeconds}
-	relay := &target{name: "relay", port: c.port, pids: []int{c.cluster.pid()}, seconds: relaySeconds}
-	nginx := &target{name: "nginx", port: proxy.port, pids: childrenOf(proxy.cmd.Process.Pid), seconds: relaySeconds}
 	for round := range relayRounds {
-		order := []*target{relay, nginx}
-		if round%2 == 1 {
-			order = []*target{nginx, relay}
-		}
-		if round%3 == 0 {
-			order = append(order, direct)
-		}
-		for i, l := range loads {
-			for _, t := range order {
+		for i, l := range relayLoads {
+			for turn := range proxies {
+				t := proxies[(turn+round)%len(proxies)]
 				if err := t.measure(i, l); err != nil {
 					return fmt.Errorf("%s, %s: %w", t.name, l.name, err)
 				}
 			}
 		}
 	}
-	writeTable(w, direct, relay, nginx)
+	writeProxies(w, proxies)
+	if err := writeLatency(w, append([]*target{newProxyTarget("direct", upstream)}, proxies...)); err != nil {
+		return err
+	}
+	w.WriteString(idle)
 	return nil
 }
 
 // measure puts a load on t once.
 func (t *target) measure(i int, l load) error {
-	args := append([]string{"-t1", "-c" + strconv.Itoa(connections), fmt.Sprintf("-d%ds", t.seconds)}, l.args...)
+	args := append([]string{"-t1", fmt.Sprintf("-d%ds", t.seconds)}, l.args...)
 	before, err := cpuTimes(t.pids)
 	if err != nil {
 		return err
@@ -111,7 +131,7 @@ func (t *target) measure(i int, l load) error {
 	if err != nil {
 		return err
 	}
-	out, err := exec.Command(wrk, append(args, fmt.Sprintf("http://127.0.0.1:%d/", t.port))...).CombinedOutput()
+	out, err := onCPU(t.loadOn, wrk, append(args, fmt.Sprintf("http://127.0.0.1:%d%s", t.port, l.path))...).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("wrk: %w\n%s", err, out)
 	}
@@ -127,6 +147,21 @@ func (t *target) measure(i int, l load) error {
 	t.perRequest[i] = append(t.perRequest[i], float64((after-before).Microseconds())/requests)
 	t.perSecond[i] = append(t.perSecond[i], requests/took.Seconds())
 	return nil
+}
+
+// proxyCPU and loadCPU are where proxies and loads run: not on the same CPU,
+// unless there is only one.
+func proxyCPU() int { return 0 }
+func loadCPU() int  { return min(1, runtime.NumCPU()-1) }
+
+const anyCPU = -1
+
+// onCPU is a command on one CPU.
+func onCPU(cpu int, name string, args ...string) *exec.Cmd {
+	if cpu == anyCPU {
+		return exec.Command(name, args...)
+	}
+	return exec.Command("taskset", append([]string{"-c", strconv.Itoa(cpu), name}, args...)...)
 }
 
 // requestsOf reads how many requests wrk says were answered, all of them well.
@@ -147,26 +182,25 @@ func requestsOf(out string) (float64, error) {
 	return 0, fmt.Errorf("wrk counted nothing:\n%s", out)
 }
 
-func writeTable(w *strings.Builder, direct, relay, nginx *target) {
-	w.WriteString("| load | proxy | CPU per request | requests per second |\n|---|---|---|---|\n")
-	for i, l := range loads {
-		for _, t := range []*target{direct, nginx, relay} {
-			cpu := "–"
-			if t.pids != nil {
-				cpu = fmt.Sprintf("%.1f µs (%.1f to %.1f)", median(t.perRequest[i]), quantile(t.perRequest[i], 0), quantile(t.perRequest[i], 1))
+func writeProxies(w *strings.Builder, proxies []*target) {
+	relay := proxies[0]
+	w.WriteString("| load | proxy | CPU per request | requests per second | CPU of the relay as a multiple, by round | median |\n|---|---|---|---|---|---|\n")
+	for i, l := range relayLoads {
+		for _, t := range proxies {
+			var ratios []float64
+			var all []string
+			for round, cpu := range relay.perRequest[i] {
+				ratios = append(ratios, cpu/t.perRequest[i][round])
+				all = append(all, fmt.Sprintf("%.2f", ratios[round]))
 			}
-			fmt.Fprintf(w, "| %s | %s | %s | %.0f |\n", l.name, t.name, cpu, median(t.perSecond[i]))
+			multiple, ratio := "", ""
+			if t != relay {
+				multiple, ratio = strings.Join(all, ", "), fmt.Sprintf("**%.2f**", median(ratios))
+			}
+			cpu := t.perRequest[i]
+			fmt.Fprintf(w, "| %s | %s | %.1f µs (%.1f to %.1f) | %.0f | %s | %s |\n",
+				l.name, t.name, median(cpu), quantile(cpu, 0), quantile(cpu, 1), median(t.perSecond[i]), multiple, ratio)
 		}
-	}
-	w.WriteString("\n| load | CPU of the relay as a multiple of nginx's, by round | median |\n|---|---|---|\n")
-	for i, l := range loads {
-		var ratios []float64
-		var all []string
-		for round, cpu := range relay.perRequest[i] {
-			ratios = append(ratios, cpu/nginx.perRequest[i][round])
-			all = append(all, fmt.Sprintf("%.2f", ratios[round]))
-		}
-		fmt.Fprintf(w, "| %s | %s | **%.2f** |\n", l.name, strings.Join(all, ", "), median(ratios))
 	}
 }
 

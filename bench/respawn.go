@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -41,7 +42,8 @@ func measureRespawn(dir, clusterd string, w *strings.Builder) error {
 kill -9 of a ready instance, %d times each. A process is there when it is listed in /proc/PID/task/TID/children of
 clusterd, which is looked at every %v. "Answered again" is when a client that connects right after that has its
 answer; it includes the start of the server, here one written in Go, and of its listening. Backoff is out of it:
-`+"`backoff_reset = \"1ms\"`"+` makes every crash the first one. The goal is a median below 10 ms.
+`+"`backoff_reset = \"1ms\"`"+` makes every crash the first one. The goal is a median below 5 ms for the
+new process.
 
 | instance | until | median | p99 |
 |---|---|---|---|
@@ -60,14 +62,16 @@ answer; it includes the start of the server, here one written in Go, and of its 
 	if err != nil {
 		return err
 	}
-	toml := fmt.Sprintf("[apps.a]\ncommand = [%q]\nport = %d\nhost = \"127.0.0.1\"\nlisten = \"relay\"\nenv = { %s = \"1\" }\n",
-		self, port, serveVariable)
-	server, answered, err := respawns(dir+"/server", clusterd, toml, port)
-	if err != nil {
-		return err
+	for _, listen := range []string{"relay", "adopt"} {
+		toml := fmt.Sprintf("[apps.a]\ncommand = [%q]\nport = %d\nhost = \"127.0.0.1\"\nlisten = %q\nenv = { %s = \"1\" }\n",
+			self, port, listen, serveVariable)
+		server, answered, err := respawns(filepath.Join(dir, listen), clusterd, toml, port)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(w, "| server, `listen = %q` | new process | **%s** | %s |\n", listen, ms(median(server)), ms(quantile(server, 0.99)))
+		fmt.Fprintf(w, "| server, `listen = %q` | answered again | %s | %s |\n", listen, ms(median(answered)), ms(quantile(answered, 0.99)))
 	}
-	fmt.Fprintf(w, "| server behind the relay | new process | **%s** | %s |\n", ms(median(server)), ms(quantile(server, 0.99)))
-	fmt.Fprintf(w, "| server behind the relay | answered again | %s | %s |\n", ms(median(answered)), ms(quantile(answered, 0.99)))
 	return nil
 }
 

@@ -1,0 +1,183 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const (
+	directStarts     = 5
+	directRounds     = 7
+	directRunSeconds = 1
+)
+
+// nodeServer is what Node's documentation begins with.
+const nodeServer = `require("node:http").createServer((_, res) => res.end("ok\n")).listen(process.env.PORT, "127.0.0.1");
+`
+
+var directLoads = []load{
+	{"keep-alive", "/", []string{"-c16"}},
+	{"a new connection for each request", "/", []string{"-c16", "-H", "Connection: close"}},
+}
+
+// measureDirect runs servers alone, and as the only instance of an app.
+func measureDirect(dir, clusterd string, w *strings.Builder) error {
+	for _, tool := range []string{"node", "wrk", "taskset"} {
+		if _, err := findTool(tool); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(w, `
+## Adopted servers beside the same servers alone
+
+CPU for each request of the server and, where it is an instance, of clusterd, in user and in kernel mode: utime + stime of
+/proc/PID/stat over a run, by the requests that wrk counted in it (1 thread, 16 connections). The server is one process:
+plainly started, in a session of its own; so a second time, which shows what two processes of one program differ by; and
+by clusterd with `+"`listen = \"adopt\"`"+` and a count of "off", or "auto" (which is by eBPF where that is allowed). wrk has one CPU, all
+else the other. All run at the same time, and %d rounds of %d s each are put on them in turn, in another order each time;
+then all are started anew, %d times, since a process keeps its luck with memory. CPU is the median of all rounds, and a ratio
+that of the rounds' ratios. The goals are for adoption within 3 %%, and for counting less than 5 %% on top.
+
+| server | load | alone | alone again | to alone | adopted | to alone | counted | to adopted |
+|---|---|---|---|---|---|---|---|---|
+`, directRounds, directRunSeconds, directStarts)
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	script := filepath.Join(dir, "server.js")
+	if err := os.WriteFile(script, []byte(nodeServer), 0o644); err != nil {
+		return err
+	}
+	for _, s := range []struct {
+		name string
+		args []string
+	}{{"Go", []string{self}}, {"Node", []string{"node", script}}} {
+		if err := pair(filepath.Join(dir, s.name), clusterd, s.name, s.args, w); err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+	}
+	return nil
+}
+
+// pair measures one server in all ways.
+func pair(dir, clusterd, name string, args []string, w *strings.Builder) error {
+	alone, again := &target{name: "alone"}, &target{name: "alone again"}
+	adopted, counted := &target{name: "adopted"}, &target{name: "counted"}
+	ways := []*target{alone, again, adopted, counted}
+	for _, t := range ways {
+		t.seconds, t.loadOn = directRunSeconds, loadCPU()
+	}
+	for start := range directStarts {
+		if err := measureOnce(filepath.Join(dir, strconv.Itoa(start)), clusterd, args, ways); err != nil {
+			return err
+		}
+	}
+	for i, l := range directLoads {
+		fmt.Fprintf(w, "| %s | %s | %.1f µs | %.1f µs | %.3f | %.1f µs | **%.3f** | %.1f µs | **%.3f** |\n", name, l.name,
+			median(alone.perRequest[i]), median(again.perRequest[i]), ratio(again, alone, i),
+			median(adopted.perRequest[i]), ratio(adopted, alone, i), median(counted.perRequest[i]), ratio(counted, adopted, i))
+	}
+	return nil
+}
+
+// measureOnce starts the server in four ways, and measures each of them.
+func measureOnce(dir, clusterd string, args []string, ways []*target) error {
+	for _, t := range ways[:2] {
+		end, err := startAlone(t, args)
+		if err != nil {
+			return err
+		}
+		defer end()
+	}
+	for i, count := range []string{"off", "auto"} {
+		end, err := startAdopted(ways[2+i], filepath.Join(dir, count), clusterd, count, args)
+		if err != nil {
+			return err
+		}
+		defer end()
+	}
+	for round := range directRounds {
+		order := slices.Clone(ways)
+		if round%2 == 1 {
+			slices.Reverse(order)
+		}
+		for i, l := range directLoads {
+			for _, t := range order {
+				if err := t.measure(i, l); err != nil {
+					return fmt.Errorf("%s, %s: %w", t.name, l.name, err)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// ratio is the median of what t takes as a multiple of base in the same round.
+func ratio(t, base *target, load int) float64 {
+	var all []float64
+	for round, cpu := range t.perRequest[load] {
+		all = append(all, cpu/base.perRequest[load][round])
+	}
+	return median(all)
+}
+
+// startAlone runs a server without clusterd, until end is called.
+func startAlone(t *target, args []string) (end func(), err error) {
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	cmd := onCPU(proxyCPU(), args[0], args[1:]...)
+	cmd.Env = append(os.Environ(), fmt.Sprintf("PORT=%d", port), serveVariable+"=1")
+	cmd.Stderr = os.Stderr
+	// As an instance has it: with the scheduler's autogroups (sched(7)), the session
+	// decides whom a process shares the CPUs with, which matters more than all else.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	end = func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	}
+	for deadline := time.Now().Add(patience); ask(port) != nil; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			end()
+			return nil, errors.New("the server does not serve")
+		}
+	}
+	t.port, t.pids = port, []int{cmd.Process.Pid}
+	return end, nil
+}
+
+// startAdopted runs a server as the only instance of an app, until end is called.
+func startAdopted(t *target, dir, clusterd, count string, args []string) (end func(), err error) {
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	var command []string
+	for _, arg := range args {
+		command = append(command, fmt.Sprintf("%q", arg))
+	}
+	c, err := startClusterOn(proxyCPU(), dir, clusterd, fmt.Sprintf("[apps.a]\ncommand = [%s]\nport = %d\nlisten = \"adopt\"\ncount = %q\nenv = { %s = \"1\" }\n",
+		strings.Join(command, ", "), port, count, serveVariable))
+	if err != nil {
+		return nil, err
+	}
+	a, err := c.awaitReady(0)
+	if err != nil {
+		c.stop()
+		return nil, err
+	}
+	t.port, t.pids = port, []int{c.pid(), a.Instances[0].PID}
+	return c.stop, nil
+}
