@@ -20,10 +20,17 @@
 #define IS_UPGRADE 0x75706772616465ULL
 #define IS_CHUNKED 0x6368756e6b6564ULL
 
-// The first 8 bytes of the field names that matter, as a load of them gives.
+// The first 8 bytes of the field names that matter, as a load of them gives, and
+// what else is known by its first bytes.
 #define BEGINS_CONTENT 0x2d746e65746e6f63ULL  // content-
+#define BEGINS_LENGTH 0x3a6874676e656cULL     // length:
 #define BEGINS_TRANSFER 0x726566736e617274ULL // transfer
 #define BEGINS_UPGRADE 0x3a65646172677075ULL  // upgrade:
+#define BEGINS_GET 0x20544547ULL              // GET SP
+#define BEGINS_CRLF 0x0a0dULL                 // CR LF
+
+// first takes the first n bytes, 1 to 7, of a load.
+#define FIRST(w, n) ((w) & ~0ULL >> (64 - 8 * (n)))
 
 // below finds bytes of w less than n (at most 0x80): the high bit of the first
 // such byte is set, and none before it.
@@ -153,11 +160,16 @@ static __always_inline int answered(struct run *x)
 	__u32 class = c->stream / 100;
 	int head = x->asked->heads >> (c->done & 63) & 1;
 
-	__sync_fetch_and_add(&x->out->classes[0], class == 1);
-	__sync_fetch_and_add(&x->out->classes[1], class == 2);
-	__sync_fetch_and_add(&x->out->classes[2], class == 3);
-	__sync_fetch_and_add(&x->out->classes[3], class == 4);
-	__sync_fetch_and_add(&x->out->classes[4], class == 5);
+	if (class == 2)
+		__sync_fetch_and_add(&x->out->classes[1], 1);
+	else if (class == 3)
+		__sync_fetch_and_add(&x->out->classes[2], 1);
+	else if (class == 4)
+		__sync_fetch_and_add(&x->out->classes[3], 1);
+	else if (class == 5)
+		__sync_fetch_and_add(&x->out->classes[4], 1);
+	else
+		__sync_fetch_and_add(&x->out->classes[0], 1);
 	c->done++;
 	return !head && c->stream != 204 && c->stream != 304;
 }
@@ -224,16 +236,29 @@ static __always_inline void version_ends(struct run *x, const int reply)
 	}
 }
 
+// length_begins goes on behind the name Content-Length, which a head may have once.
+static __always_inline void length_begins(struct run *x, const int reply)
+{
+	struct conn *c = x->c;
+
+	if (c->flags & HAS_LENGTH) {
+		fail(x, reply);
+		return;
+	}
+	c->flags |= HAS_LENGTH;
+	enter(c, LENGTH);
+}
+
 static __always_inline void name_ends(struct run *x, const int reply)
 {
 	struct conn *c = x->c;
 	__u8 again = 0, state = SKIP;
 
 	if (c->len == 14 && c->w0 == IS_CONTENT && c->w1 == IS_T_LENGTH) {
-		again = c->flags & HAS_LENGTH;
-		c->flags |= HAS_LENGTH;
-		state = LENGTH;
-	} else if (c->len == 17 && c->value == 't' && c->w0 == IS_RANSFER && c->w1 == IS_ENCODING) {
+		length_begins(x, reply);
+		return;
+	}
+	if (c->len == 17 && c->value == 't' && c->w0 == IS_RANSFER && c->w1 == IS_ENCODING) {
 		again = c->flags & HAS_CODING;
 		c->flags |= HAS_CODING;
 		state = CODING;
@@ -281,24 +306,73 @@ static __always_inline void frame_ends(struct run *x, const int reply)
 	enter(c, FRAME);
 }
 
-// follow reads on in w, which holds the next bytes of the connection, the first
-// in its lowest byte; have of them count, all 8 or more if have says so. It
-// returns how many it has consumed; with 0 it has changed state.
-static __always_inline __u32 follow(struct run *x, __u64 w, __u32 have, const int reply)
+// What follows takes at once what most messages have, and returns how many bytes
+// that were; 0 if there is something else, which is for follow to take byte by byte.
+
+// status takes a version and a status, out of 16 bytes.
+static __always_inline __u32 status(struct conn *c, __u64 w, __u64 next)
+{
+	__u64 version = __builtin_bswap64(w);
+	__u8 a = (next >> 8) - '0', b = (next >> 16) - '0', d = (next >> 24) - '0';
+
+	if ((version != IS_HTTP11 && version != IS_HTTP10) || (next & 0xff) != ' ' || a > 9 || b > 9 || d > 9)
+		return 0;
+	c->w1 = version;
+	c->value = a * 100 + b * 10 + d;
+	c->len = 12;
+	return 12;
+}
+
+// number takes the length of a body of up to 5 digits and the line end, out of 8 bytes.
+static __always_inline __u32 number(struct conn *c, __u64 w)
+{
+	__u64 value = 0;
+	__u32 space = (w & 0xff) == ' ', digits = 0;
+
+	if (space)
+		w >>= 8;
+#pragma unroll
+	for (int i = 0; i < 5; i++) {
+		__u8 digit = w - '0';
+
+		if (digit > 9)
+			break;
+		value = value * 10 + digit;
+		digits++;
+		w >>= 8;
+	}
+	if (!digits || FIRST(w, 2) != BEGINS_CRLF)
+		return 0;
+	c->length = value;
+	enter(c, LINE);
+	return space + digits + 2;
+}
+
+// follow reads on in the 16 bytes at p, which are the next ones of the connection;
+// have of them count, all if have is more. It returns how many it has consumed;
+// with 0 it has changed state.
+static __always_inline __u32 follow(struct run *x, const __u8 *p, __u32 have, const int reply)
 {
 	struct conn *c = x->c;
+	__u64 w = *(const __u64 *)p, next = *(const __u64 *)(p + 8), found, name;
 	__u8 ch = w, digit;
-	__u64 found, name;
+	__u32 n;
 
 	switch (c->state) {
 	case START:
 		if (!reply && (ch == '\r' || ch == '\n'))
 			return 1; // RFC 9112, 2.2: empty lines before a request line
-		if (reply ? ch == 'H' : is_token(ch))
-			head_begins(c, reply);
-		else
+		if (reply ? ch != 'H' : !is_token(ch)) {
 			fail(x, reply);
-		return 0;
+			return 0;
+		}
+		head_begins(c, reply);
+		if (reply)
+			return have >= 16 ? status(c, w, next) : 0;
+		if (have < 8 || FIRST(w, 4) != BEGINS_GET)
+			return 0;
+		enter(c, TARGET);
+		return 4;
 	case STATUS:
 		if (!reply)
 			break;
@@ -316,7 +390,7 @@ static __always_inline __u32 follow(struct run *x, __u64 w, __u32 have, const in
 			c->len++;
 		} else if (c->len == 12 && status_ends(x)) {
 			enter(c, SKIP);
-			return 0;
+			goto skip;
 		} else {
 			fail(x, reply);
 			return 0;
@@ -349,10 +423,15 @@ static __always_inline __u32 follow(struct run *x, __u64 w, __u32 have, const in
 				c->len = 1;
 				return 8;
 			}
-			if (before(found)) {
+			n = before(found);
+			if (n)
 				c->len = 1;
-				return before(found);
+			if (c->len && (w >> 8 * n & 0xff) == ' ') {
+				enter(c, VERSION);
+				return n + 1;
 			}
+			if (n)
+				return n;
 		}
 		if (ch == ' ' && c->len) {
 			enter(c, VERSION);
@@ -369,7 +448,10 @@ static __always_inline __u32 follow(struct run *x, __u64 w, __u32 have, const in
 		if (have >= 8 && !c->len) {
 			c->w1 = __builtin_bswap64(w);
 			c->len = 8;
-			return 8;
+			if (have < 16 || FIRST(next, 2) != BEGINS_CRLF)
+				return 8;
+			version_ends(x, reply);
+			return 10;
 		}
 		if (c->len < 8) {
 			push(c, ch);
@@ -383,6 +465,10 @@ static __always_inline __u32 follow(struct run *x, __u64 w, __u32 have, const in
 		}
 		return 1;
 	case LINE:
+		if (have >= 8 && FIRST(w, 2) == BEGINS_CRLF) {
+			head_ends(x, reply);
+			return 2;
+		}
 		if (ch == '\r') {
 			c->state = END;
 			return 1;
@@ -402,7 +488,16 @@ static __always_inline __u32 follow(struct run *x, __u64 w, __u32 have, const in
 			goto skip;
 		}
 		enter(c, NAME);
-		return 0;
+		if (have < 16 || (w | EACH(0x20) >> 8) != BEGINS_CONTENT)
+			return 0;
+		if ((FIRST(next, 7) | EACH(0x20) >> 16) == BEGINS_LENGTH) {
+			length_begins(x, reply);
+			return 15;
+		}
+		if ((FIRST(next, 1) | 0x20) == 'l')
+			return 0;
+		c->state = SKIP;
+		return 8;
 	case END:
 		if (ch == '\n') {
 			head_ends(x, reply);
@@ -423,6 +518,9 @@ static __always_inline __u32 follow(struct run *x, __u64 w, __u32 have, const in
 		}
 		return 1;
 	case LENGTH:
+		n = have >= 8 && !c->len ? number(c, w) : 0;
+		if (n)
+			return n;
 		digit = ch - '0';
 		if (digit <= 9 && c->len < 18) {
 			c->value = c->value * 10 + digit;
@@ -458,19 +556,24 @@ static __always_inline __u32 follow(struct run *x, __u64 w, __u32 have, const in
 	skip:
 		if (have >= 8) {
 			found = below(w ^ EACH('\n'), 1);
+			n = 0;
+			if (!found && have >= 16) {
+				found = below(next ^ EACH('\n'), 1);
+				n = 8;
+			}
 			if (!found)
-				return 8;
-			have = before(found);
+				return n + 8;
+			n += before(found);
 		} else {
 			if (ch != '\n')
 				return 1;
-			have = 0;
+			n = 0;
 		}
 		if (c->state == EXT)
 			size_ends(c);
 		else
 			enter(c, LINE);
-		return have + 1;
+		return n + 1;
 	case SIZE:
 		digit = lower(ch) - '0';
 		if (digit > 9)

@@ -43,7 +43,7 @@ static long reply_step(__u32 i, struct run *x)
 {
 	if (x->r->off >= x->r->end)
 		return 1;
-	__sync_fetch_and_add(&x->out->bytes_out, read_on(x, 1));
+	read_on(x, 1);
 	return 0;
 }
 
@@ -86,6 +86,7 @@ static __always_inline void read_reply(struct run *x, __u32 off)
 	} else {
 		r->off += -gap;
 	}
+	__sync_fetch_and_add(&x->out->bytes_out, r->end - r->off);
 	r->base = r->off;
 	r->window.len = 0;
 	bpf_loop(MAX_STEPS, reply_step, x, 0);

@@ -151,7 +151,7 @@ static __always_inline __u32 read_on(struct run *x, const int reply)
 		if (c->state == SKIP && have >= STRIDE && lineless(r->window.data + at))
 			take = STRIDE;
 		else
-			take = follow(x, *(__u64 *)(r->window.data + at), have, reply);
+			take = follow(x, r->window.data + at, have, reply);
 	}
 	r->off += take;
 	c->next += take;
