@@ -6,7 +6,9 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 	"testing"
 )
 
@@ -22,6 +24,9 @@ var raceDetector = os.Getenv("CLUSTERD_E2E_RACE") == "1"
 func TestMain(m *testing.M) {
 	if mode := os.Getenv(childVariable); mode != "" {
 		os.Exit(child(mode))
+	}
+	if signal.Ignored(syscall.SIGHUP) { // as under nohup, which clusterd would inherit
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 	}
 	code, err := suite(m)
 	if err != nil {

@@ -191,7 +191,27 @@ func (f *Front) look(now time.Time) (next time.Duration, calm bool) {
 	if changed || shut != nil {
 		f.steerAll()
 	}
+	if !f.choice() {
+		next = mostPause // a queue that stands still is then only told of
+	}
 	return next, calm
+}
+
+// choice tells whether connections could go to one socket rather than another.
+func (f *Front) choice() bool {
+	n := 0
+	for _, h := range f.held {
+		if h.listening && h.followed() {
+			n++
+		}
+	}
+	return n > 1
+}
+
+// followed tells whether what its queue does has a consequence: it is steered to,
+// or was, and a process should accept from it.
+func (h *held) followed() bool {
+	return h.cohort.why == "" && !h.cohort.hash && (h.standing == live || h.standing == draining) && !h.retiring
 }
 
 // lost takes note of sockets that stopped listening without clusterd's doing.
@@ -209,11 +229,10 @@ func (f *Front) lost(shut []*held) {
 }
 
 // see does what the look at a queue calls for, and tells whether the plan is
-// concerned. Only steered sockets are seen after that a process should accept
-// from.
+// concerned.
 func (f *Front) see(h *held, queue uint32, now time.Time) (changed bool) {
 	c := h.cohort
-	if c.why != "" || c.hash || h.standing != live && h.standing != draining || h.retiring {
+	if !h.followed() {
 		return false
 	}
 	others := queue > 0 && slices.ContainsFunc(c.held, func(other *held) bool {
