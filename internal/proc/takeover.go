@@ -234,7 +234,7 @@ func (c *Cluster) goOnWith(r *run) {
 		inst.app.way.admit(r.place, func() bool { return alive.Err() == nil })
 	}
 	if !r.readyAt.IsZero() {
-		c.awaitAgain(r)
+		inst.app.way.rejoin(r.place)
 		c.watchHealth(r)
 		return
 	}
@@ -244,13 +244,6 @@ func (c *Cluster) goOnWith(r *run) {
 		return
 	}
 	c.awaitListening(r)
-}
-
-// awaitAgain is for ways that watch who accepts.
-func (c *Cluster) awaitAgain(r *run) {
-	if w, ok := r.inst.app.way.way.(*directWay); ok && w.watch != nil {
-		w.watch.join(r.place.owner(), r.process.Members)
-	}
 }
 
 func (k *kernelCounts) take(st *kernelState, b *handover.Bag) {
@@ -270,6 +263,7 @@ func (k *kernelCounts) take(st *kernelState, b *handover.Bag) {
 
 func (noPort) takeOver(wayState, *app, *handover.Bag) error { return nil }
 func (noPort) goOn()                                        {}
+func (noPort) rejoin(place)                                 {}
 
 func (w *directWay) takeOver(st wayState, a *app, b *handover.Bag) error {
 	if w.watch != nil && st.Watch != nil && st.Front == nil {
@@ -317,6 +311,12 @@ func (w *directWay) takeOver(st wayState, a *app, b *handover.Bag) error {
 
 func (w *directWay) goOn() {}
 
+func (w *directWay) rejoin(at place) {
+	if w.watch != nil {
+		w.watch.join(at.owner(), at.members)
+	}
+}
+
 func (w *relayWay) takeOver(st wayState, a *app, b *handover.Bag) error {
 	w.counters = a.counters[:len(a.counters):len(a.counters)]
 	if st.Relay == nil {
@@ -340,6 +340,8 @@ func (w *relayWay) takeOver(st wayState, a *app, b *handover.Bag) error {
 	w.public = p
 	return nil
 }
+
+func (w *relayWay) rejoin(place) {}
 
 func (w *relayWay) goOn() {
 	if w.public != nil {

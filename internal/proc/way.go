@@ -40,7 +40,6 @@ type way interface {
 	// it is told to w. What it holds is the caller's to close.
 	access(at place, w port.Watch) (access, error)
 	// listening returns a function that blocks until the process serves at its
-	// listening returns a function that blocks until the process serves at its
 	// place, and returns the place made complete, or ctx's error when that ends
 	// first, which is the only one. It calls hint with a sentence when something
 	// seems to be in the way. It is nil where to run is to serve.
@@ -69,6 +68,9 @@ type way interface {
 	// are admitted again before goOn, with which it begins to serve.
 	takeOver(st wayState, a *app, b *handover.Bag) error
 	goOn()
+	// rejoin tells that the process at a place served there before takeOver, and may
+	// have connections.
+	rejoin(at place)
 	// withdraw tells that the process at a place is gone.
 	withdraw(at place)
 	// release gives a place back that no process uses any more.
