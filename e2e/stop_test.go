@@ -86,7 +86,7 @@ func TestRestartLetsRequestsFinish(t *testing.T) {
 	t.Parallel()
 	w := newWorkspace(t)
 	port := w.port()
-	w.configure(web(port, 1, `stop_timeout = "500ms"`))
+	w.configure(web(port, 1, `stop_timeout = "3s"`))
 	d := w.start()
 	d.awaitReady(1)
 	slow := begin(port, "/slow")
