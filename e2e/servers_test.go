@@ -206,6 +206,6 @@ func (s server) deploy(w *workspace, app string, port, instances int) string {
 		}
 		command = "[" + strings.Join(words, ", ") + "]"
 	}
-	return fmt.Sprintf("[apps.%s]\ncommand = %s\ncwd = %q\nport = %d\ninstances = %d\nlisten = \"adopt\"\n",
-		app, command, app, port, instances)
+	return fmt.Sprintf("[apps.%s]\ncommand = %s\ncwd = %q\nport = %d\ninstances = %d\nready.timeout = %q\nlisten = \"adopt\"\n",
+		app, command, app, port, instances, deadline)
 }

@@ -20,7 +20,7 @@ import (
 
 // deadline is how long anything that has to happen may take. It is no measure
 // of anything: reaching it means that it never will.
-const deadline = 30 * time.Second
+const deadline = 90 * time.Second
 
 // workspace is what one test has for itself.
 type workspace struct {

@@ -71,8 +71,11 @@ func printPlan(w io.Writer, cfg *config.Config) error {
 		for _, name := range slices.Sorted(maps.Keys(a.Env)) {
 			item("env", "%s=%s", name, a.Env[name])
 		}
-		if a.Ready.By != "" {
+		switch {
+		case a.Ready.By != "":
 			item("ready", "%s, within %s", probePlan(a.Ready), a.Ready.Timeout)
+		case a.Port != 0:
+			item("ready", "when it listens, within %s", a.Ready.Timeout)
 		}
 		if a.Health.By != "" {
 			item("health", "%s, every %s; restarted after %s in a row",

@@ -223,6 +223,9 @@ func (r *reader) checkWorker(d *draft) {
 			r.add(d.set[key].key(string(p.By)).at, `%s by %q needs a port, and %s has none; add one, such as port = 8080, or ask by "exec"`, key, p.By, d.table)
 		}
 	}
+	if d.Ready.By == "" && d.own("ready") && !d.wrong["ready"] {
+		r.add(d.set["ready"].at, `ready.timeout alone says how long it may take to listen, and %s has no port: it is ready at once; add a way to tell, such as { log = "listening on" }`, d.table)
+	}
 }
 
 // finished is the app as the supervisor gets it.

@@ -9,7 +9,7 @@ import (
 
 // Probe says how it is found out whether an instance is ready, or well.
 type Probe struct {
-	By   By      // "": nobody is asked
+	By   By      // "": nobody is asked; an instance with a port is ready when it listens
 	HTTP string  // for ByHTTP: the path to get
 	Exec Command // for ByExec
 	Log  string  // for ByLog: a regular expression that a line of the output has to match
@@ -84,6 +84,8 @@ func (f field) probe(in *Probe, p Probe, ways []By) bool {
 	}
 	switch {
 	case !good:
+	case len(chosen) == 0 && f.name == "ready" && f.key("timeout") != nil && f.key("interval") == nil:
+		// Only how long it may take to listen.
 	case len(chosen) != 1:
 		f.r.add(f.valueAt, "%s must have exactly one of %s, not %s", f.name, anyOf(ways), amount(chosen))
 		good = false

@@ -17,6 +17,7 @@ func TestMistakesInProbes(t *testing.T) {
 		{`ready = true`, `9: ready must be a table such as { http = "/health" }, not true`},
 		{`ready = {}`, `9: ready must have exactly one of "http", "tcp", "exec", "log" or "notify", not none`},
 		{`ready = { tcp = true, http = "/" }`, `9: ready must have exactly one of "http", "tcp", "exec", "log" or "notify", not "tcp" and "http"`},
+		{`ready = { interval = "1s" }`, `9: ready must have exactly one of "http", "tcp", "exec", "log" or "notify", not none`},
 		{`ready = { timeuot = "1s", tcp = true }`, `11: unknown key "timeuot" in ready; did you mean "timeout"?`},
 		{`ready = { watchdog = true }`, `11: unknown key "watchdog" in ready`},
 		{`ready = { failures = 2, tcp = true }`, `11: unknown key "failures" in ready`},
@@ -63,6 +64,18 @@ health = { tcp = true }
 	}
 	wantErrors(t, "[defaults]\nready.http = \"/\"\n[apps.web]\ncommand = \"x\"\nready = 5\n",
 		`cluster.toml:5:9: ready must be a table such as { http = "/health" }, not 5`)
+}
+
+// An app with a port is ready when it listens, for which it may be given more time; a
+// worker needs none.
+func TestOnlyTimeToListen(t *testing.T) {
+	c := mustLoad(t, "[defaults]\ncommand = \"x\"\nready.timeout = \"2m\"\n[apps.web]\nport = 80\n[apps.worker]\n")
+	want := Probe{Interval: 250 * time.Millisecond, Timeout: 2 * time.Minute}
+	if diff := cmp.Diff(want, c.Apps[0].Ready); diff != "" {
+		t.Errorf("ready (-want +got):\n%s", diff)
+	}
+	wantErrors(t, "[apps.job]\ncommand = \"x\"\nready = { timeout = \"2m\" }\n",
+		`cluster.toml:3:1: ready.timeout alone says how long it may take to listen, and [apps.job] has no port: it is ready at once; add a way to tell, such as { log = "listening on" }`)
 }
 
 func TestMistakesInDependencies(t *testing.T) {

@@ -23,7 +23,7 @@ import (
 )
 
 // patience is how long a test waits for what has to happen.
-const patience = 30 * time.Second
+const patience = 90 * time.Second
 
 func TestSnapshotArrivesWhole(t *testing.T) {
 	port, pid, rate := 8080, 912, 56.25

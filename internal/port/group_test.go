@@ -13,7 +13,7 @@ import (
 )
 
 // patience is how long a test waits for what has to happen.
-const patience = 30 * time.Second
+const patience = 90 * time.Second
 
 func open(t *testing.T, host string, port int) *Group {
 	t.Helper()

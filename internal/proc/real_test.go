@@ -20,7 +20,7 @@ import (
 
 // patience is how long a test waits for what has to happen: much longer than
 // it takes on the slowest machine.
-const patience = 60 * time.Second
+const patience = 90 * time.Second
 
 // theLauncher is shared: a process can have only one.
 var theLauncher = sync.OnceValues(func() (*launcher, error) { return newLauncher() })

@@ -126,7 +126,7 @@ func (p *pty) text() string {
 // await waits until text has been written.
 func (p *pty) await(text string) {
 	p.t.Helper()
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(90 * time.Second)
 	for !strings.Contains(p.text(), text) {
 		select {
 		case <-p.changed:
