@@ -2,6 +2,7 @@ package proc
 
 import (
 	"context"
+	"maps"
 	"math"
 	"os"
 	"sync"
@@ -158,6 +159,14 @@ func (p *leader) look() ([]member, error) {
 	})
 	p.remember(found)
 	return found, err
+}
+
+// known are the members that are remembered, by their start. Whoever learns of the
+// end of the leader may be looking at them.
+func (p *leader) known() map[int]uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return maps.Clone(p.seen)
 }
 
 // remember keeps members for the time when nothing tells any more whose they
