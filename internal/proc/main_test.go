@@ -155,7 +155,19 @@ func notifyChild(job string) int {
 		if err != nil {
 			panic(err)
 		}
-		_, _, _ = conn.WriteMsgUnix([]byte("BARRIER=1"), unix.UnixRights(int(w.Fd())), nil)
+		raw, err := conn.SyscallConn() // a connected UnixConn sends no descriptors by itself
+		if err != nil {
+			panic(err)
+		}
+		if err := raw.Write(func(fd uintptr) bool {
+			err = unix.Sendmsg(int(fd), []byte("BARRIER=1"), unix.UnixRights(int(w.Fd())), nil, 0)
+			return err != unix.EAGAIN
+		}); err != nil {
+			panic(err)
+		}
+		if err != nil {
+			panic(err)
+		}
 		w.Close()
 		_, _ = r.Read(make([]byte, 1)) // until nobody has the other end any more
 	}
