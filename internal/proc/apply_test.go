@@ -273,22 +273,27 @@ func TestConfigFileIsApplied(t *testing.T) {
 	}
 }
 
-// An app moves to another port, also to one that another app gives up; but not to
-// one that a stranger has.
-func TestApplyMovesPorts(t *testing.T) {
-	ports := make([]int, 3)
-	var held []net.Listener
+// twoFreeOneTaken returns three ports, of which somebody has the last one.
+func twoFreeOneTaken(t *testing.T) (ports [3]int) {
+	t.Helper()
+	var held [3]net.Listener
 	for i := range ports {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
-		held = append(held, l)
-		ports[i] = l.Addr().(*net.TCPAddr).Port
+		held[i], ports[i] = l, l.Addr().(*net.TCPAddr).Port
 	}
 	held[0].Close()
 	held[1].Close()
-	defer held[2].Close()
+	t.Cleanup(func() { held[2].Close() })
+	return ports
+}
+
+// An app moves to another port, also to one that another app gives up; but not to
+// one that a stranger has.
+func TestApplyMovesPorts(t *testing.T) {
+	ports := twoFreeOneTaken(t)
 	serving := func(name string, port int) config.App {
 		a := job(name, 2, "listen")
 		a.Port, a.Listen, a.Count, a.StopTimeout = port, config.ListenAuto, config.CountAuto, time.Second

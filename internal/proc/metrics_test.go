@@ -22,19 +22,7 @@ func (e *exhibit) serve(l net.Listener) {
 // The metrics move at once, also between addresses that exclude each other; and where
 // the new address cannot be had, they stay.
 func TestMoveMetrics(t *testing.T) {
-	var ports [3]int
-	var held []net.Listener
-	for i := range ports {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		held = append(held, l)
-		ports[i] = l.Addr().(*net.TCPAddr).Port
-	}
-	held[0].Close()
-	held[1].Close()
-	defer held[2].Close()
+	ports := twoFreeOneTaken(t)
 	at := func(host string, port int) string { return fmt.Sprint(host, ":", ports[port]) }
 
 	e := &exhibit{}

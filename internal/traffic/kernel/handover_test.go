@@ -206,19 +206,7 @@ func TestHandOverUnderTraffic(t *testing.T) {
 		SlotOf:  func(_, _ netip.AddrPort, _ time.Time) (int, bool) { return 0, true },
 	}
 	s := newStage(t, opts)
-	var serving sync.WaitGroup
-	serving.Go(func() {
-		for {
-			conn, err := s.ln.Accept()
-			if err != nil {
-				return
-			}
-			serving.Go(func() {
-				io.Copy(conn, conn)
-				conn.Close()
-			})
-		}
-	})
+	end := s.echo()
 	const workers, each = 6, 60
 	var clients sync.WaitGroup
 	var sent [workers]uint64
@@ -262,13 +250,12 @@ func TestHandOverUnderTraffic(t *testing.T) {
 	// With so many looks, one may meet a client's end in the moment between the state
 	// and the bytes that the kernel tells of: it counts as a byte.
 	in := s.w.Source(0).Totals().BytesIn
-	for end := time.Now().Add(30 * time.Second); in < 5*n && time.Now().Before(end); in = s.w.Source(0).Totals().BytesIn {
+	for late := time.Now().Add(30 * time.Second); in < 5*n && time.Now().Before(late); in = s.w.Source(0).Totals().BytesIn {
 		time.Sleep(5 * time.Millisecond)
 	}
 	if in > 5*n+5 {
 		t.Errorf("%d bytes in, want %d", in, 5*n)
 	}
 	s.await(0, traffic.Totals{ConnsTotal: workers * each, Requests: n, BytesIn: in, BytesOut: 5 * n})
-	s.ln.Close()
-	serving.Wait()
+	end()
 }

@@ -230,19 +230,7 @@ func TestManyConnections(t *testing.T) {
 		Members: func() map[int][]int { return map[int][]int{0: {os.Getpid()}} },
 		SlotOf:  func(_, _ netip.AddrPort, _ time.Time) (int, bool) { return 0, true },
 	})
-	var serving sync.WaitGroup
-	serving.Go(func() {
-		for {
-			conn, err := s.ln.Accept()
-			if err != nil {
-				return
-			}
-			serving.Go(func() {
-				io.Copy(conn, conn)
-				conn.Close()
-			})
-		}
-	})
+	end := s.echo()
 	const workers, each = 8, 60
 	var clients sync.WaitGroup
 	for range workers {
@@ -278,6 +266,26 @@ func TestManyConnections(t *testing.T) {
 		}
 	}
 	s.await(0, traffic.Totals{ConnsTotal: workers * each, Requests: workers * each, BytesIn: 5 * workers * each, BytesOut: 5 * workers * each})
-	s.ln.Close()
-	serving.Wait()
+	end()
+}
+
+// echo serves until end is called, which blocks until nobody is served any more.
+func (s *stage) echo() (end func()) {
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		for {
+			conn, err := s.ln.Accept()
+			if err != nil {
+				return
+			}
+			serving.Go(func() {
+				io.Copy(conn, conn)
+				conn.Close()
+			})
+		}
+	})
+	return func() {
+		s.ln.Close()
+		serving.Wait()
+	}
 }
