@@ -139,6 +139,15 @@ func TestMarkOnlyFromLoopback(t *testing.T) {
 	if err := addLoopbackAddress(other); err != nil {
 		t.Fatal(err)
 	}
+	// The kernel has work of its own to do before there is a way to it (net/ipv6/addrconf.c).
+	eventually(t, "the address can be reached", func() bool {
+		c, err := net.Dial("udp", netip.AddrPortFrom(other, 9).String())
+		if err != nil {
+			return false
+		}
+		c.Close()
+		return true
+	})
 	for name, program := range map[string]func(*FrontOptions){"classic": classicOnly, "best": func(*FrontOptions) {}} {
 		t.Run(name, func(t *testing.T) {
 			s := newStage(t, dualStack, program).unwatched()
