@@ -76,8 +76,8 @@ It looks at the instances' processes, and waits for what arrives in the accept q
 	}
 	fmt.Fprintf(w, `
 The same with a dashboard of %d by %d cells, behind which the cluster runs (in-process) or that is attached by `+"`clusterd dash`"+`; then
-the daemon has to answer it as well. The goals are 1 %% for the dashboard of %d idle instances, and 5 %% for that of %d of which
-one writes %d lines a second, all of which it follows.
+the daemon, which runs in the background, has to answer it as well. The goals are 1 %% for the dashboard of %d idle instances, and
+5 %% for that of %d of which one writes %d lines a second, all of which it follows.
 
 | instances | dashboard | CPU of the cluster's process | CPU of `+"`clusterd dash`"+` |
 |---|---|---|---|
@@ -131,9 +131,20 @@ func share(pids ...int) ([]float64, error) {
 	return shares, nil
 }
 
+// startInBackground is startCluster as clusterd --detach has it run: nobody is told what
+// the instances write, as on the standard output of one in the foreground.
+func startInBackground(dir, binary, toml string) (*cluster, error) {
+	c, err := newCluster(dir, binary, toml)
+	if err != nil {
+		return nil, err
+	}
+	c.cmd = c.command("--detached")
+	return c, c.start(func() {})
+}
+
 // watched writes what one cluster takes that somebody looks at.
 func watched(dir, clusterd, what, toml string, attached bool, w *strings.Builder) error {
-	start := startCluster
+	start := startInBackground
 	if !attached {
 		start = startBehindDashboard
 	}

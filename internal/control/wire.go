@@ -1,9 +1,10 @@
 package control
 
 import (
+	"bytes"
 	"encoding/json"
-	"io"
 	"net/http"
+	"sync"
 
 	"github.com/fxamacker/cbor/v2"
 )
@@ -36,14 +37,20 @@ func write(w http.ResponseWriter, r *http.Request, v any) {
 	_ = json.NewEncoder(w).Encode(v)
 }
 
+// bodies are the buffers of answers that have been read: each is much like the one
+// before, and large where there are many instances.
+var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
 // read takes v from an answer.
 func read(resp *http.Response, v any) error {
 	if resp.Header.Get("Content-Type") == typeCBOR {
-		b, err := io.ReadAll(resp.Body)
-		if err != nil {
+		body := bodies.Get().(*bytes.Buffer)
+		defer bodies.Put(body)
+		body.Reset()
+		if _, err := body.ReadFrom(resp.Body); err != nil {
 			return err
 		}
-		return cbor.Unmarshal(b, v)
+		return cbor.Unmarshal(body.Bytes(), v) // which copies what it keeps
 	}
 	return json.NewDecoder(resp.Body).Decode(v)
 }

@@ -45,7 +45,11 @@ func (c *Cluster) onSnapshot(m snapshotMsg) {
 }
 
 // Logs returns kept log lines.
-func (c *Cluster) Logs(_ context.Context, q LogQuery) (LogPage, error) { return c.journal.page(q), nil }
+func (c *Cluster) Logs(_ context.Context, q LogQuery) (LogPage, error) {
+	p := c.journal.page(q)
+	p.Changes = c.changes.Load()
+	return p, nil
+}
 
 // LogsChanged returns a channel that is closed once there are lines after seq.
 func (c *Cluster) LogsChanged(seq uint64) <-chan struct{} { return c.journal.wait(seq) }

@@ -2,6 +2,7 @@ package proc
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"io"
 	"os"
@@ -28,15 +29,9 @@ func capture(r io.Reader, before []byte, emit func(lines []string)) (rest []byte
 	for {
 		n, err := r.Read(buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]
-		rest := buf
-		for {
-			i := bytes.IndexByte(rest, '\n')
-			if i < 0 {
-				break
-			}
-			lines = append(lines, clean(rest[:i]))
-			rest = rest[i+1:]
-		}
+		whole := bytes.LastIndexByte(buf, '\n') + 1
+		lines = cleanLines(lines, buf[:whole])
+		rest := buf[whole:]
 		switch {
 		case len(buf) == cap(buf) && cap(buf) < maxLine: // there is more, or no line end in sight
 			buf = append(make([]byte, 0, 4*cap(buf)), rest...)
@@ -75,6 +70,32 @@ func wholeRunes(b []byte) int {
 		}
 	}
 	return len(b)
+}
+
+// cleanLines appends the lines of b, each with its end, to lines. Where most of b stays
+// as it is, its lines share one piece of memory, which lasts as long as any of them:
+// what is dropped in order, as from a ring, then takes at most twice what it counts.
+func cleanLines(lines []string, b []byte) []string {
+	stays := 0
+	for line := range bytes.Lines(b) {
+		if line = line[:len(line)-1]; plain(line) {
+			stays += len(line)
+		}
+	}
+	shared := ""
+	if 2*stays >= len(b) {
+		shared = string(b)
+	}
+	for at := 0; at < len(b); {
+		end := at + bytes.IndexByte(b[at:], '\n')
+		if line := b[at:end]; shared != "" && plain(line) {
+			lines = append(lines, shared[at:end])
+		} else {
+			lines = append(lines, clean(line))
+		}
+		at = end + 1
+	}
+	return lines
 }
 
 // clean makes a line safe to show anywhere: valid UTF-8, tabs as spaces, no
@@ -170,6 +191,15 @@ func silent(s string) int {
 
 // plain tells that clean has nothing to do, which is so for nearly every line.
 func plain(b []byte) bool {
+	const every = 0x0101_0101_0101_0101 // byte of a word
+	for ; len(b) >= 8; b = b[8:] {
+		w := binary.NativeEndian.Uint64(b)
+		below := (w - ' '*every) &^ w       // the top bit of a byte: it, or one before it, is
+		above := (w + (0x7f-'~')*every) | w // so is this
+		if (below|above)&(0x80*every) != 0 {
+			return false
+		}
+	}
 	for _, c := range b {
 		if c < ' ' || c >= 0x7f {
 			return false

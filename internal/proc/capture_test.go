@@ -61,6 +61,35 @@ func TestCaptureSplitsBetweenRunes(t *testing.T) {
 	}
 }
 
+// Lines that are read together come out as each would alone.
+func TestLinesReadTogether(t *testing.T) {
+	for _, in := range []string{
+		"\n", "\n\n\n", "a\n\nb\n", "some text that stays\na\tb\nmore that stays\n\x1b[31mred\n",
+		"a\n\x1b]0;a title that is longer than all of the rest together\x07\nb\n",
+	} {
+		var want []string
+		for line := range strings.Lines(in) {
+			want = append(want, clean([]byte(line[:len(line)-1])))
+		}
+		if got := cleanLines(nil, []byte(in)); !slices.Equal(got, want) {
+			t.Errorf("%q: %q, want %q", in, got, want)
+		}
+	}
+}
+
+// Every byte is looked at, wherever it is.
+func TestPlain(t *testing.T) {
+	for c := range 256 {
+		for at := range 17 {
+			b := []byte(strings.Repeat("x~ ", 6))[:17]
+			b[at] = byte(c)
+			if got, want := plain(b), c >= ' ' && c < 0x7f; got != want {
+				t.Fatalf("plain(%q) is %t", b, got)
+			}
+		}
+	}
+}
+
 func FuzzClean(f *testing.F) {
 	for _, s := range []string{"plain", "\x1b[1;31mx\x1b[m", "a\tb\rc", "\x1b]8;;http://x\x1b\\y", "\xff\x9b", "\u0301"} {
 		f.Add([]byte(s))

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"clusterd/internal/config"
@@ -26,6 +27,7 @@ type Cluster struct {
 	private *port.Private
 	kernel  *kernelCounts
 	opens   opens
+	changes atomic.Uint64 // of states and their reasons
 
 	serveMetrics func(net.Listener) // see OnMetrics; nil: nobody asks for them
 

@@ -10,12 +10,7 @@ import (
 // connections are open where clusterd does not pass them on is left to opens.
 func (i *instance) trafficSnapshot(s *InstanceSnapshot, now time.Time) {
 	way := i.app.way
-	if n, ok := way.queue(i.index); ok {
-		s.Queue = &n
-	}
-	if n, ok := way.dropped(i.index); ok {
-		s.QueueDropped = &n
-	}
+	s.Queue, s.QueueDropped = known(way.queue(i.index)), known(way.dropped(i.index))
 	if !i.app.counts() {
 		return
 	}
@@ -28,6 +23,15 @@ func (i *instance) trafficSnapshot(s *InstanceSnapshot, now time.Time) {
 	}
 	s.Status, s.BytesIn, s.BytesOut = statusOf(t), &t.BytesIn, bytesOutOf(t)
 	s.Latency = latencyOf(i.recent(now))
+}
+
+// known is a figure that may not be; nil: it is not.
+func known[N any](n N, ok bool) *N {
+	if !ok {
+		return nil
+	}
+	figure := n // or there would be memory for what is not known, too
+	return &figure
 }
 
 // trafficSnapshot fills in what is known of an app's traffic, whose instances are
@@ -202,9 +206,5 @@ func (i *instance) recent(now time.Time) traffic.Latencies {
 type meter struct{ traffic.Meter }
 
 func (m *meter) perSecond(now time.Time, total uint64, window time.Duration) *float64 {
-	rate, ok := m.Rate(now, total, window)
-	if !ok {
-		return nil
-	}
-	return &rate
+	return known(m.Rate(now, total, window))
 }

@@ -1,6 +1,9 @@
 package proc
 
 import (
+	"cmp"
+	"maps"
+	"slices"
 	"time"
 
 	"clusterd/internal/config"
@@ -167,7 +170,9 @@ func (j *journal) state() journalState {
 func takeJournal(st journalState) *journal {
 	j := newJournal()
 	j.seq = st.Seq
-	for id, rs := range st.Rings {
+	newest := func(id string) uint64 { return st.Rings[id].Seqs[len(st.Rings[id].Seqs)-1] }
+	for _, id := range slices.SortedFunc(maps.Keys(st.Rings), func(a, b string) int { return cmp.Compare(newest(a), newest(b)) }) {
+		rs := st.Rings[id]
 		r := &ring{pushed: rs.Pushed}
 		for i, text := range rs.Texts {
 			r.lines = append(r.lines, Line{Seq: rs.Seqs[i], At: time.Unix(0, rs.Ats[i]), Instance: id, Stream: rs.Streams[i], Text: text})
@@ -176,7 +181,7 @@ func takeJournal(st journalState) *journal {
 		for _, m := range rs.Marks {
 			r.marks = append(r.marks, mark{m.Seq, m.Pushed})
 		}
-		j.rings[id] = r
+		j.add(id, r)
 	}
 	return j
 }

@@ -1,6 +1,7 @@
 package proc
 
 import (
+	"container/list"
 	"slices"
 	"strings"
 	"sync"
@@ -23,6 +24,7 @@ type journal struct {
 	mu      sync.Mutex
 	seq     uint64              // of the newest line
 	rings   map[string]*ring    // by instance; "" is the cluster
+	order   list.List           // of the rings: first the one that has the newest line
 	changed chan struct{}       // closed at the next append; nil: nobody waits
 	files   map[string]*logFile // by app
 }
@@ -62,8 +64,9 @@ func (j *journal) append(instance string, stream Stream, texts ...string) {
 	r := j.rings[instance]
 	if r == nil {
 		r = &ring{}
-		j.rings[instance] = r
+		j.add(instance, r)
 	}
+	j.order.MoveToFront(r.place)
 	r.grow(len(texts))
 	first := len(r.lines)
 	for _, text := range texts {
@@ -79,6 +82,13 @@ func (j *journal) append(instance string, stream Stream, texts ...string) {
 		close(j.changed)
 		j.changed = nil
 	}
+}
+
+// add adds a ring that has newer lines than all others, or none yet.
+func (j *journal) add(instance string, r *ring) {
+	r.instance = instance
+	r.place = j.order.PushFront(r)
+	j.rings[instance] = r
 }
 
 // newest is the sequence number of the newest line.
@@ -103,8 +113,8 @@ func (j *journal) wait(seq uint64) <-chan struct{} {
 	return j.changed
 }
 
-// page answers q. It copies no more than the lines of the answer while others
-// wait to append.
+// page answers q. It copies no more than the lines of the answer, and looks at no more
+// logs than have newer ones, while others wait to append.
 func (j *journal) page(q LogQuery) LogPage {
 	limit := q.Limit
 	if limit <= 0 {
@@ -117,8 +127,12 @@ func (j *journal) page(q LogQuery) LogPage {
 	var parts [][]Line // of each ring, what comes after q.After
 	total := 0
 	p := LogPage{}
-	for id, r := range j.rings {
-		if !selects(q.Targets, id) {
+	for e := j.order.Front(); e != nil; e = e.Next() {
+		r := e.Value.(*ring)
+		if r.silentSince(q.After) {
+			break // and so are all others
+		}
+		if !selects(q.Targets, r.instance) {
 			continue
 		}
 		lines := r.after(q.After)
@@ -161,6 +175,9 @@ func selects(targets []string, instance string) bool {
 
 // ring is the log of one instance, oldest line first.
 type ring struct {
+	instance string
+	place    *list.Element // in the journal's order
+
 	lines  []Line // the last of room that are in use
 	room   []Line
 	bytes  int
@@ -227,7 +244,15 @@ func (r *ring) after(seq uint64) []Line {
 	return r.lines[i:]
 }
 
+// silentSince tells whether there is no line after seq, though there are others.
+func (r *ring) silentSince(seq uint64) bool {
+	return len(r.lines) > 0 && r.lines[len(r.lines)-1].Seq <= seq
+}
+
 func (r *ring) mark(seq uint64) {
+	if r.silentSince(seq) {
+		seq = r.lines[len(r.lines)-1].Seq // it says the same until there are more lines
+	}
 	if slices.ContainsFunc(r.marks, func(m mark) bool { return m.seq == seq }) {
 		return
 	}

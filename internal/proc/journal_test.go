@@ -64,6 +64,27 @@ func TestJournalCountsWhatWasMissed(t *testing.T) {
 	}
 }
 
+// What was silent while a reader read on is counted as well once it is not.
+func TestJournalCountsWhatASilentLogWrites(t *testing.T) {
+	j := newJournal()
+	j.append("a/0", StreamOut, "first")
+	j.append("b/0", StreamOut, "first")
+	p := LogPage{}
+	for range 3 * keptMarks {
+		j.append("b/0", StreamOut, "more")
+		p = j.page(LogQuery{After: p.Next})
+	}
+	for range ringLines + 5 {
+		j.append("a/0", StreamOut, "more")
+	}
+	if p = j.page(LogQuery{After: p.Next, Limit: ringLines}); len(p.Lines) != ringLines || p.Dropped != 5 {
+		t.Errorf("%d lines, %d dropped; want %d and 5", len(p.Lines), p.Dropped, ringLines)
+	}
+	if p = j.page(LogQuery{After: p.Next}); len(p.Lines) != 0 || p.Dropped != 0 {
+		t.Errorf("then %d lines, %d dropped", len(p.Lines), p.Dropped)
+	}
+}
+
 func TestJournalWait(t *testing.T) {
 	j := newJournal()
 	first, second := j.wait(0), j.wait(0)

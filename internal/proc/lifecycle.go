@@ -283,6 +283,9 @@ func (c *Cluster) set(inst *instance, s State, reason string) {
 	if inst.state != s {
 		inst.since = time.Now()
 	}
+	if inst.state != s || inst.reason != reason {
+		c.changes.Add(1)
+	}
 	inst.state, inst.reason = s, reason
 	if inst.state == StateStopped || inst.state == StateFailed || inst.state == StateDone {
 		inst.unwanted = false

@@ -37,4 +37,7 @@ type LogPage struct {
 	// Dropped counts the selected lines after LogQuery.After that are no
 	// longer kept, or, without LogQuery.Forward, were left out by LogQuery.Limit.
 	Dropped uint64 `json:"dropped"`
+	// Changes is Snapshot.Changes of now: who has a snapshot with the same one would
+	// learn of no other states from a newer one.
+	Changes uint64 `json:"changes"`
 }

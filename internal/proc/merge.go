@@ -13,6 +13,10 @@ func oldest(logs [][]Line, limit int) []Line {
 	out := make([]Line, min(count(logs), limit))
 	for i := range out {
 		first := h.merging[0]
+		if len(h.merging) == 1 {
+			copy(out[i:], first)
+			break
+		}
 		out[i] = first[0]
 		if h.merging[0] = first[1:]; len(first) == 1 {
 			heap.Pop(h)
@@ -30,6 +34,10 @@ func newest(logs [][]Line, limit int) []Line {
 	out := make([]Line, min(count(logs), limit))
 	for i := len(out) - 1; i >= 0; i-- {
 		last := h.merging[0]
+		if len(h.merging) == 1 {
+			copy(out, last[len(last)-1-i:])
+			break
+		}
 		out[i] = last[len(last)-1]
 		if h.merging[0] = last[:len(last)-1]; len(last) == 1 {
 			heap.Pop(h)

@@ -33,6 +33,7 @@ type Snapshot struct {
 	Uptime   float64       `json:"uptime_s"`
 	Stopping bool          `json:"stopping"` // the cluster is going down
 	LogSeq   uint64        `json:"log_seq"`  // of the newest line of its log
+	Changes  uint64        `json:"changes"`  // how often an instance's state or the reason of it has changed
 	Apps     []AppSnapshot `json:"apps"`     // in the order of the config
 }
 

@@ -25,6 +25,7 @@ func (c *Cluster) snapshot(now time.Time) *Snapshot {
 		Uptime:   now.Sub(c.startedAt).Seconds(),
 		Stopping: c.stopping,
 		LogSeq:   c.journal.newest(),
+		Changes:  c.changes.Load(),
 		Apps:     make([]AppSnapshot, 0, len(c.apps)),
 	}
 	for _, a := range c.apps {
@@ -53,8 +54,11 @@ func (a *app) snapshot(now time.Time) AppSnapshot {
 		s.Port = &a.config.Port
 	}
 	worst := -1
+	s.Instances = s.Instances[:len(a.instances)]
+	room := make([]vitals, len(a.instances))
 	for i, inst := range a.instances {
-		is := inst.snapshot(now)
+		is := &s.Instances[i]
+		inst.snapshot(is, &room[i], now)
 		if is.State == StateReady {
 			s.Ready++
 		}
@@ -65,7 +69,6 @@ func (a *app) snapshot(now time.Time) AppSnapshot {
 				s.Reason = is.ID + ": " + is.Reason
 			}
 		}
-		s.Instances = append(s.Instances, is)
 	}
 	if a.reload != nil && s.Reason == "" {
 		s.Reason = a.reload.String()
@@ -77,8 +80,17 @@ func (a *app) snapshot(now time.Time) AppSnapshot {
 	return s
 }
 
-func (i *instance) snapshot(now time.Time) InstanceSnapshot {
-	s := InstanceSnapshot{
+// vitals is the room for figures that a snapshot points to: one piece of memory for
+// all instances of an app instead of some for each.
+type vitals struct {
+	pid           int
+	uptime, spent float64
+	usage         usage
+}
+
+// snapshot fills in s, which is empty. What it points to is in v.
+func (i *instance) snapshot(s *InstanceSnapshot, v *vitals, now time.Time) {
+	*s = InstanceSnapshot{
 		ID:         i.id,
 		Index:      i.index,
 		State:      i.state,
@@ -110,22 +122,21 @@ func (i *instance) snapshot(now time.Time) InstanceSnapshot {
 		s.Generation = r.place.generation
 	}
 	if r != nil && r.process != nil && !r.exited {
-		pid, up := r.pid(), now.Sub(r.launchedAt).Seconds()
-		s.PID, s.Uptime = &pid, &up
+		v.pid, v.uptime, v.usage = r.pid(), now.Sub(r.launchedAt).Seconds(), i.usage
+		s.PID, s.Uptime = &v.pid, &v.uptime
 		s.Says = r.says
-		if u := i.usage; u.known {
-			s.RSSBytes = &u.rssBytes
-			if u.cpuKnown {
-				s.CPUPercent = &u.cpuPercent
+		if v.usage.known {
+			s.RSSBytes = &v.usage.rssBytes
+			if v.usage.cpuKnown {
+				s.CPUPercent = &v.usage.cpuPercent
 			}
 		}
 	}
 	if i.measured {
-		spent := float64(i.ticks) / clockTick
-		s.CPUSeconds = &spent
+		v.spent = float64(i.ticks) / clockTick
+		s.CPUSeconds = &v.spent
 	}
-	i.trafficSnapshot(&s, now)
-	return s
+	i.trafficSnapshot(s, now)
 }
 
 // bySeverity are the states from the one that needs a look least to the one

@@ -41,6 +41,7 @@ type fakeCluster struct {
 	did     []proc.Action
 	doErr   error
 	looks   int // snapshots asked for
+	changes uint64
 }
 
 func (c *fakeCluster) Snapshot(context.Context) (*proc.Snapshot, error) {
@@ -49,6 +50,7 @@ func (c *fakeCluster) Snapshot(context.Context) (*proc.Snapshot, error) {
 		return nil, c.err
 	}
 	s := *c.snap
+	s.Changes = c.changes
 	for _, p := range c.pages {
 		if n := len(p.Lines); n > 0 {
 			s.LogSeq = max(s.LogSeq, p.Lines[n-1].Seq)
@@ -67,7 +69,7 @@ func (c *fakeCluster) Detail(_ context.Context, target string) (*proc.Detail, er
 func (c *fakeCluster) Logs(_ context.Context, q proc.LogQuery) (proc.LogPage, error) {
 	c.asked = append(c.asked, q)
 	p := c.pages[strings.Join(q.Targets, " ")]
-	p.Next = q.After
+	p.Next, p.Changes = q.After, c.changes
 	if n := len(p.Lines); q.After == 0 && n > q.Limit {
 		p.Lines = p.Lines[n-q.Limit:]
 	}

@@ -46,7 +46,9 @@ func (m *model) renderHeader(w int) string {
 		ready += a.Ready
 		wanted += a.Awaited()
 		for k := range a.Instances {
-			counts[a.Instances[k].State]++
+			if s := a.Instances[k].State; s != proc.StateReady {
+				counts[s]++
+			}
 		}
 		if a.RequestsPerS != nil {
 			if mark != m.theme.about {

@@ -25,7 +25,9 @@ type model struct {
 	polling bool  // a snapshot is on its way
 	retryAt time.Time
 	ticks   int
-	calm    int // looks in a row that have found nothing new
+	looked  int  // in which of the ticks a snapshot was last asked for
+	calm    int  // looks in a row that have found nothing new but lines
+	talking bool // the last look has found lines
 	recent  recent
 
 	tree   tree

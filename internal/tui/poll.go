@@ -17,7 +17,9 @@ const (
 	// a cluster that is calm.
 	detailEvery = 4
 	// calmAfter is after how many looks that have found nothing new, and as many ticks
-	// without a key, it is: a cluster that nobody asks anything costs a fourth.
+	// without a key, it is: a cluster that nobody asks anything costs a fourth. Its log
+	// may grow all the same, and is then read at every tick; with the lines comes word
+	// of new states.
 	calmAfter = 8
 	// pollTimeout is after how long a cluster that does not answer is lost.
 	pollTimeout = 3 * time.Second
@@ -66,7 +68,7 @@ func (m *model) pollSnapshot() cmd {
 	if m.polling || m.now().Before(m.retryAt) {
 		return nil
 	}
-	m.polling = true
+	m.polling, m.looked = true, m.ticks
 	ctx, cluster := m.ctx, m.cluster
 	return func() tea.Msg {
 		ctx, cancel := context.WithTimeout(ctx, pollTimeout)
@@ -138,19 +140,22 @@ func (m *model) pollAll() cmd {
 	if m.ticks++; m.ticks%detailEvery == 0 {
 		return tea.Batch(m.poll(), m.pollDetail())
 	}
-	if m.calm >= calmAfter {
-		return nil
+	switch {
+	case m.calm < calmAfter:
+		return m.poll()
+	case m.talking:
+		return m.pollLogs()
 	}
-	return m.poll()
+	return nil
 }
 
 // rouse has the cluster looked at as often as can be, from now on.
 func (m *model) rouse() { m.calm = 0 }
 
 // same tells whether nothing has happened between two snapshots: nobody has asked
-// anything, nothing has been written, and only clocks and what processes use differ.
+// anything, and only the log, clocks and what processes use differ.
 func same(a, b *proc.Snapshot) bool {
-	if a == nil || a.LogSeq != b.LogSeq || len(a.Apps) != len(b.Apps) {
+	if a == nil || len(a.Apps) != len(b.Apps) {
 		return false
 	}
 	for i := range a.Apps {
@@ -185,6 +190,7 @@ func (m *model) onSnapshot(msg snapshotMsg) cmd {
 	if m.calm++; !same(m.snap, msg.snap) {
 		m.rouse()
 	}
+	m.talking = m.snap != nil && msg.snap.LogSeq > m.snap.LogSeq
 	m.setSnapshot(msg.snap)
 	if m.logs.loaded && msg.snap.LogSeq > m.logs.next {
 		return tea.Batch(m.pollLogs(), m.pollNew())
@@ -206,6 +212,9 @@ func (m *model) onLogs(msg logsMsg) cmd {
 	}
 	if msg.err == nil && m.logs.add(msg.page) {
 		m.changed()
+	}
+	if msg.err == nil && m.snap != nil && msg.page.Changes != m.snap.Changes && m.looked != m.ticks {
+		return m.poll()
 	}
 	return nil
 }
