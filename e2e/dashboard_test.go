@@ -161,7 +161,7 @@ func TestDashboardLeavesTheTerminalAsItWas(t *testing.T) {
 			w := newWorkspace(t)
 			w.configure(web(w.port(), 3), app("job", "sleep"))
 			term := w.newTerminal(80, 24)
-			term.keys("stty -g > before", "Enter")
+			term.command("stty -g > before")
 			term.start("-c", "cluster.toml")
 			term.await("4/4 ready")
 			if term.value("alternate_on") != "1" {
@@ -175,7 +175,7 @@ func TestDashboardLeavesTheTerminalAsItWas(t *testing.T) {
 			if shown := term.value("cursor_flag"); shown != "1" {
 				t.Errorf("cursor_flag is %s", shown)
 			}
-			term.keys("stty -g > after; cmp before after && echo same settings", "Enter")
+			term.command("stty -g > after; cmp before after && echo same settings")
 			term.await("\nsame settings")
 			w.awaitNobody()
 		})
@@ -232,7 +232,7 @@ func TestAttachedDashboard(t *testing.T) {
 		t.Errorf("leaving dashboards has changed the cluster: %+v", s)
 	}
 
-	one.keys("clear", "Enter")
+	one.command("clear")
 	one.start("dash", "-c", "cluster.toml")
 	one.await("2/2 ready")
 	d.signal(syscall.SIGKILL)
@@ -345,7 +345,7 @@ func TestNoDashboardForAClusterThatCannotStart(t *testing.T) {
 	if want := fmt.Sprintf("port %d is already in use: held by pid %d", port, d.pid()); !strings.Contains(screen, want) {
 		t.Errorf("no %q on the screen:\n%s", want, screen)
 	}
-	term.keys("clear", "Enter")
+	term.command("clear")
 	term.w = w // the other's folder
 	term.start("-c", "cluster.toml")
 	screen = term.awaitEnd(1)

@@ -135,21 +135,22 @@ func TestSuspendedDashboard(t *testing.T) {
 	d := w.start()
 	d.awaitReady(2)
 	term := w.newTerminal(80, 24)
-	term.keys("stty -g > before", "Enter")
+	term.command("stty -g > before")
 	term.start("dash", "-c", "cluster.toml")
 	term.await("2/2 ready")
 	term.keys("M")
 	term.awaitScreen("the mouse", func(string) bool { return term.value("mouse_button_flag") == "1" })
 	term.keys("C-z")
-	term.await("prompt>", "end 1: ") // for the shell it is over, for now
+	term.await("end 1: ") // for the shell it is over, for now
+	term.awaitPrompt()
 	for name, want := range map[string]string{"alternate_on": "0", "cursor_flag": "1", "mouse_button_flag": "0"} {
 		if got := term.value(name); got != want {
 			t.Errorf("%s is %s while the dashboard is suspended", name, got)
 		}
 	}
-	term.keys("stty -g > after; cmp before after && echo same settings", "Enter")
+	term.command("stty -g > after; cmp before after && echo same settings")
 	term.await("same settings")
-	term.keys("fg", "Enter")
+	term.command("fg")
 	term.await("2/2 ready", "NAME", "logs web", "help")
 	term.awaitScreen("the mouse", func(string) bool { return term.value("mouse_button_flag") == "1" })
 	term.keys("q")
@@ -168,7 +169,7 @@ func TestNoDashboardOnADumbTerminal(t *testing.T) {
 	d := w.start()
 	d.awaitReady(1)
 	term := w.newTerminal(150, 30)
-	term.keys("export TERM=dumb", "Enter")
+	term.command("export TERM=dumb")
 	term.start("dash", "-c", "cluster.toml")
 	term.await("clusterd logs -f until ctrl-c", "1/1 ready", "NAME", "web/0", "ready after")
 	w.must("restart", "web/0")

@@ -37,8 +37,21 @@ func (w *workspace) newTerminal(columns, rows int) *terminal {
 		}
 		term.close()
 	})
-	term.await("prompt>")
 	return term
+}
+
+// awaitPrompt waits until the shell wants to hear something. What is typed before it
+// does may be thrown away by it.
+func (term *terminal) awaitPrompt() {
+	term.w.t.Helper()
+	term.awaitScreen("a prompt", func(screen string) bool { return strings.HasSuffix(strings.TrimSpace(screen), "prompt>") })
+}
+
+// command gives the shell a line.
+func (term *terminal) command(line string) {
+	term.w.t.Helper()
+	term.awaitPrompt()
+	term.keys(line, "Enter")
 }
 
 // close closes the window: whatever runs in it gets a SIGHUP.
@@ -73,7 +86,7 @@ func (term *terminal) start(args ...string) {
 	if _, err := fmt.Fprintln(file, term.w.shell(args...)); err != nil {
 		term.w.t.Fatal(err)
 	}
-	term.keys(fmt.Sprintf("sh %s; echo end %d: $?", file.Name(), term.starts), "Enter")
+	term.command(fmt.Sprintf("sh %s; echo end %d: $?", file.Name(), term.starts))
 }
 
 // keys presses keys by tmux's names for them; what is no name is typed.
