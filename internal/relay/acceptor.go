@@ -83,5 +83,7 @@ func (a *rawAcceptor) Accept() (net.Conn, error) {
 	if failed != nil {
 		return nil, os.NewSyscallError("accept4", failed)
 	}
-	return newSocket(fd, tcpAddr(from)), nil
+	s := newSocket(fd, tcpAddr(from))
+	s.in.ready = true // most clients have said something already
+	return s, nil
 }

@@ -124,6 +124,7 @@ func (p *pair) repeat() *link {
 			p.mu.Unlock()
 			continue
 		}
+		p.answering = true
 		q := &p.sent[0]
 		b := q.again
 		if !q.unread { // nobody has read it: whom it comes to next may still die of it

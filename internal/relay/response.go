@@ -50,7 +50,7 @@ func (p *pair) readLink(l *link) *link {
 			p.drop(l)
 			return nil
 		}
-		if r.due == 0 {
+		if r.due == 0 && !(r.strange && p.relay.strict) {
 			switch err := p.readLinkOnce(l, r); {
 			case p.cut(err):
 				return nil
@@ -75,24 +75,30 @@ func (p *pair) readLink(l *link) *link {
 			return nil
 		}
 		p.mu.Lock()
-		p.writing = false
-		p.changed.Broadcast()
-		if r.last {
-			if r.asked && len(p.sent) == 0 && !p.sending && unread(p.in.raw) == 0 {
-				p.hangUp()
-			} else {
-				p.finish()
-			}
-			p.detach(l)
-		} else {
-			p.boundary()
-			p.slide()
-		}
+		p.passed(l, r)
+		over := r.last || p.yield(l)
 		p.mu.Unlock()
-		if r.last {
+		if over {
 			return nil
 		}
 	}
+}
+
+// passed goes on when all that is due has been passed on. p.mu is held.
+func (p *pair) passed(l *link, r *reply) {
+	p.writing = false
+	p.changed.Broadcast()
+	if !r.last {
+		p.boundary()
+		p.slide()
+		return
+	}
+	if r.asked && len(p.sent) == 0 && !p.sending && unread(p.in.raw) == 0 {
+		p.hangUp()
+	} else {
+		p.finish()
+	}
+	p.detach(l)
 }
 
 // readLinkOnce reads from the instance and follows that: what is due then is to be
@@ -101,6 +107,14 @@ func (p *pair) readLinkOnce(l *link, r *reply) error {
 	if err := l.out.fill(); err != nil {
 		return err
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.judge(l, r)
+}
+
+// judge follows what has been read from the instance, and says what is due of that.
+// p.mu is held.
+func (p *pair) judge(l *link, r *reply) error {
 	b := l.out.bytes()
 	n, last, err := p.follow(l, r, b)
 	strange := err != nil && !errors.Is(err, errUpgraded) // the instance is not understood
@@ -110,9 +124,7 @@ func (p *pair) readLinkOnce(l *link, r *reply) error {
 	case strange && p.relay.strict:
 		// n as it is: whole responses go out
 	case err != nil:
-		p.mu.Lock()
 		p.setOpaque(!errors.Is(err, errUpgraded))
-		p.mu.Unlock()
 		n = len(b)
 	}
 	r.due, r.last, r.strange = n, last, strange
@@ -125,13 +137,11 @@ var errUpgraded = errors.New("upgraded")
 // follow reads the responses in b and counts those that end there, before they
 // are written. It returns how many bytes to pass on now, which is all but an
 // incomplete head, and whether the connection ends with them. An error says
-// that everything from here on passes unread.
+// that everything from here on passes unread. p.mu is held.
 func (p *pair) follow(l *link, r *reply, b []byte) (n int, last bool, err error) {
-	p.mu.Lock()
 	defer func() {
 		p.writing = n > 0 || (err != nil && !p.refusing)
 		p.replying = r.inBody
-		p.mu.Unlock()
 	}()
 	if p.refusing {
 		return 0, false, errEnded
