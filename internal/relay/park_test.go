@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -254,4 +255,91 @@ func TestEndsWhileParking(t *testing.T) {
 			t.Errorf("left: %+v", n)
 		}
 	}
+}
+
+// hindered is a rig with one parked pair, whose instance has answered once and goes
+// on with what it gets from the returned channel; none comes when that is closed.
+func hindered(t *testing.T) (r *rig, c net.Conn, link *socket, junk chan<- int64, dead *atomic.Bool) {
+	t.Helper()
+	r = newRig(t, 1, Options{})
+	dead = &atomic.Bool{}
+	junkBefore := make(chan int64)
+	in := script(t, func(c net.Conn) {
+		br := bufio.NewReader(c)
+		if _, err := http.ReadRequest(br); err != nil {
+			return
+		}
+		io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		for {
+			select {
+			case <-t.Context().Done():
+				return
+			case n, ok := <-junkBefore:
+				if !ok {
+					return
+				}
+				if _, err := io.CopyN(io.Discard, br, n); err != nil {
+					t.Error(err)
+				}
+				if _, err := http.ReadRequest(br); err == nil {
+					io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfirst")
+				}
+			}
+		}
+	})
+	in.Generation, in.Alive = 1, func() bool { return !dead.Load() }
+	r.relay.Admit(0, in)
+	c = r.dial(0)
+	exchange(t, c, bufio.NewReader(c), getRequest, "GET")
+	eventually(t, "the pair is parked", r.parked)
+	p := r.pairs()[0]
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return r, c, p.link.conn.(*socket), junkBefore, dead
+}
+
+// A request for which the instance has no room at once goes out when it has.
+func TestParkedRequestWaits(t *testing.T) {
+	r, c, link, junk, _ := hindered(t)
+	full, err := link.tryWrite(make([]byte, 32<<20))
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.WriteString(c, getRequest)
+	eventually(t, "the pair has goroutines", func() bool { return !r.parked() })
+	junk <- int64(full)
+	br := bufio.NewReader(c)
+	if _, body := readResponse(t, br, "GET"); body != "first" {
+		t.Errorf("answered %q", body)
+	}
+	close(junk)
+	next := serve(t, nil).instance()
+	next.Generation = 2
+	r.relay.Admit(0, next)
+	exchange(t, c, br, getRequest, "GET")
+	eventually(t, "the pair is parked again", r.parked)
+}
+
+// A request that the instance does not take, since it is dead, goes to another one.
+func TestParkedRequestFails(t *testing.T) {
+	r, c, link, junk, dead := hindered(t)
+	if err := link.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	next := serve(t, nil).instance()
+	next.Generation = 2
+	r.relay.Admit(0, next)
+	io.WriteString(c, getRequest)
+	eventually(t, "the request is in flight", func() bool { return r.counters[0].Totals().InFlight == 1 })
+	dead.Store(true)
+	close(junk)
+	br := bufio.NewReader(c)
+	if _, body := readResponse(t, br, "GET"); body != "GET / 0\n" {
+		t.Errorf("answered %q", body)
+	}
+	if n := r.counters[0].Totals(); n.Requests != 2 || n.InFlight != 0 {
+		t.Errorf("counted %+v", n)
+	}
+	exchange(t, c, br, getRequest, "GET")
+	eventually(t, "the pair is parked again", r.parked)
 }
