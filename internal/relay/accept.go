@@ -88,7 +88,7 @@ func (r *Relay) begin(home *slot, conn net.Conn) {
 	r.pairs[p] = struct{}{}
 	if !r.frozen.Load() {
 		r.running.Add(1)
-		go p.serve()
+		go p.serve(p.turn)
 	}
 }
 

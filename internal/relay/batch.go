@@ -2,13 +2,14 @@ package relay
 
 // batch is one or more requests at the beginning of a buffer.
 type batch struct {
-	requests []request
-	one      [1]request // what requests usually needs
-	n        int        // bytes, up to the end of the last request or of the buffer
-	open     bool       // the last request's body goes on after the buffer
-	body     body
-	broken   bool // that body cannot be followed
-	upgrade  bool // the last request asks to leave HTTP/1.x
+	count   int
+	first   request   // usually the only one
+	more    []request // behind it
+	n       int       // bytes, up to the end of the last request or of the buffer
+	open    bool      // the last request's body goes on after the buffer
+	body    body
+	broken  bool // that body cannot be followed
+	upgrade bool // the last request asks to leave HTTP/1.x
 
 	whole   bool       // a request whose body is broken is none
 	forward *forwarder // nil: the bytes stay as they are
@@ -22,14 +23,28 @@ func (t *batch) bytes(b []byte) []byte {
 	return b[:t.n]
 }
 
+func (t *batch) add(q request) {
+	if t.count == 0 {
+		t.first = q
+	} else {
+		t.more = append(t.more, q)
+	}
+	t.count++
+}
+
+// plain tells that the batch is one request that is all of b, and that nothing is
+// odd about.
+func (t *batch) plain(b []byte) bool {
+	return t.count == 1 && t.n == len(b) && !t.open && !t.broken && !t.upgrade
+}
+
 // collect takes the whole requests that b begins with, and the last one if only
 // its body is incomplete. The error is that of the first.
 func (t *batch) collect(b []byte) error {
-	t.requests = t.one[:0]
 	if t.forward != nil {
 		t.forward.take()
 	}
-	for !t.open && !t.broken && !t.upgrade && len(t.requests) < maxPipelined {
+	for !t.open && !t.broken && !t.upgrade && t.count < maxPipelined {
 		end, _, err := scanHead(b[t.n:], 0)
 		if err == nil && end == 0 {
 			return nil
@@ -39,7 +54,7 @@ func (t *batch) collect(b []byte) error {
 			h, err = parseRequestHead(b[t.n : t.n+end])
 		}
 		if err != nil {
-			if len(t.requests) == 0 {
+			if t.count == 0 {
 				return err
 			}
 			return nil // it will be the first of the next batch
@@ -48,7 +63,7 @@ func (t *batch) collect(b []byte) error {
 		t.body = newBody(h.body, h.length)
 		n, done, err := t.body.feed(b[start+end:])
 		if err != nil && t.whole {
-			if len(t.requests) == 0 {
+			if t.count == 0 {
 				return err
 			}
 			return nil
@@ -66,7 +81,7 @@ func (t *batch) collect(b []byte) error {
 		if h.body == noBody && !h.upgrade && (h.method == get || h.method == head || h.method == options) {
 			q.again = sent // a copy is made if it may be needed
 		}
-		t.requests = append(t.requests, q)
+		t.add(q)
 		if t.n == len(b) {
 			return nil
 		}

@@ -12,12 +12,12 @@ import (
 	"time"
 )
 
-// dial connects to an instance, unless ctx ends first. With net.Dialer, a connection that carries one
-// request costs the relay about a quarter more CPU: that starts a goroutine to
+// dial connects to an instance, unless ctx ends first. The poller is for what has to
+// be waited for. With net.Dialer, a connection that carries one request costs the relay about a quarter more CPU: that starts a goroutine to
 // watch the timeout, waits for the poller although a connect on one machine is
 // over at once, and sets up keep-alive probes, which nobody needs against a
 // process next door.
-func dial(ctx context.Context, in *Instance) (instanceConn, error) {
+func dial(ctx context.Context, at *poller, in *Instance) (instanceConn, error) {
 	if in.Dial != nil {
 		ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 		defer cancel()
@@ -27,7 +27,7 @@ func dial(ctx context.Context, in *Instance) (instanceConn, error) {
 	if err != nil || in.Network != "tcp" || to.Addr().Zone() != "" {
 		return dialSlowly(ctx, in)
 	}
-	c, err := dialTCP(ctx, to)
+	c, err := dialTCP(ctx, at, to)
 	if err != nil {
 		return nil, &net.OpError{Op: "dial", Net: in.Network, Addr: net.TCPAddrFromAddrPort(to), Err: err}
 	}
@@ -61,11 +61,11 @@ func asInstanceConn(conn net.Conn, err error) (instanceConn, error) {
 	return c, nil
 }
 
-func dialTCP(ctx context.Context, to netip.AddrPort) (socket, error) {
+func dialTCP(ctx context.Context, at *poller, to netip.AddrPort) (*socket, error) {
 	family, address := sockaddr(to)
 	fd, err := syscall.Socket(family, syscall.SOCK_STREAM|syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return socket{}, os.NewSyscallError("socket", err)
+		return nil, os.NewSyscallError("socket", err)
 	}
 	err = connectOnce(fd, address)
 	if again(err) {
@@ -75,9 +75,10 @@ func dialTCP(ctx context.Context, to netip.AddrPort) (socket, error) {
 	}
 	if err != nil && !again(err) {
 		syscall.Close(fd)
-		return socket{}, os.NewSyscallError("connect", err)
+		return nil, os.NewSyscallError("connect", err)
 	}
 	s := newSocket(fd, nil)
+	s.poller = at
 	if err != nil {
 		err = s.await(ctx, address)
 	}
@@ -86,13 +87,13 @@ func dialTCP(ctx context.Context, to netip.AddrPort) (socket, error) {
 	}
 	if err != nil {
 		s.Close()
-		return socket{}, err
+		return nil, err
 	}
 	return s, nil
 }
 
 // await blocks until a connect that has begun is over, or ctx ends.
-func (s socket) await(ctx context.Context, address syscall.Sockaddr) error {
+func (s *socket) await(ctx context.Context, address syscall.Sockaddr) error {
 	raw, err := s.SyscallConn()
 	if err != nil {
 		return err

@@ -22,7 +22,7 @@ func TestDial(t *testing.T) {
 				t.Skip("this machine has no such address: ", err)
 			}
 			defer l.Close()
-			c, err := dial(t.Context(), &Instance{Network: tt.network, Address: l.Addr().String()})
+			c, err := dial(t.Context(), testPoller(t), &Instance{Network: tt.network, Address: l.Addr().String()})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -46,7 +46,7 @@ func TestDial(t *testing.T) {
 }
 
 func TestDialRefused(t *testing.T) {
-	c, err := dial(t.Context(), &Instance{Network: "tcp", Address: closedAddress(t)})
+	c, err := dial(t.Context(), testPoller(t), &Instance{Network: "tcp", Address: closedAddress(t)})
 	if !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Errorf("connected: %v, error %v; want it refused", c, err)
 	}
@@ -72,7 +72,7 @@ func TestDialWaitsForRoom(t *testing.T) {
 	}
 	port := name.(*syscall.SockaddrInet4).Port
 	in := Instance{Network: "tcp", Address: "127.0.0.1:" + strconv.Itoa(port)}
-	first, err := dial(t.Context(), &in) // all that fits into the queue
+	first, err := dial(t.Context(), testPoller(t), &in) // all that fits into the queue
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +80,7 @@ func TestDialWaitsForRoom(t *testing.T) {
 
 	result := make(chan error, 1)
 	go func() {
-		c, err := dial(t.Context(), &in)
+		c, err := dial(t.Context(), testPoller(t), &in)
 		if err == nil {
 			err = c.Close()
 		}
@@ -103,4 +103,16 @@ func TestDialWaitsForRoom(t *testing.T) {
 	if err := <-result; err != nil {
 		t.Error(err)
 	}
+}
+
+// testPoller works until the test ends.
+func testPoller(t *testing.T) *poller {
+	t.Helper()
+	var all pollers
+	t.Cleanup(all.close)
+	p, err := all.next()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
 }

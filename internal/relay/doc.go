@@ -11,6 +11,7 @@
 // Options.Strict refuses it. Options.Forwarded and ProxyProtocol add whom requests
 // come from; else not a byte changes.
 //
-// Each pair has two goroutines, one for each direction. A connection without
+// A pair has two goroutines, one for each direction, or none: while client and
+// instance talk plainly, a poller goes on with it (park.go). A connection without
 // traffic holds no buffer.
 package relay

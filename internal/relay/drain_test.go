@@ -182,7 +182,7 @@ func TestDrainDoesNotWaitForAReader(t *testing.T) {
 		// does the client's, so that the rest of a long head does not fit.
 		r.relay.mu.Lock()
 		for p := range r.relay.pairs {
-			_ = p.client.(socket).control(func(fd int) error { return syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_SNDBUF, 1) })
+			_ = p.client.(*socket).control(func(fd int) error { return syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_SNDBUF, 1) })
 		}
 		r.relay.mu.Unlock()
 		io.WriteString(c, "HTTP/1.1 200 OK\r\nX: "+strings.Repeat("x", 60<<10))

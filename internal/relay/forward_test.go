@@ -58,7 +58,14 @@ func TestForwarded(t *testing.T) {
 		}
 		readResponse(t, br, "GET")
 	}
-	if got := r.counters[0].Totals(); got.Requests != 3 || got.Unparsed != 0 {
+	for range 2 { // one after the other
+		io.WriteString(c, "GET /4 HTTP/1.1\r\nHost: d\r\n\r\n")
+		if got, want := <-heard, "/4 127.0.0.1 d http "; got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+		readResponse(t, br, "GET")
+	}
+	if got := r.counters[0].Totals(); got.Requests != 5 || got.Unparsed != 0 {
 		t.Errorf("%+v", got)
 	}
 

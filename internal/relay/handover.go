@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"os"
 	"slices"
 	"sync"
 	"syscall"
@@ -28,6 +29,7 @@ func (r *Relay) HandOver(b *handover.Bag) (RelayState, error) {
 		return RelayState{}, err
 	}
 	r.running.Wait()
+	r.pollers.close()
 	st := RelayState{Closed: r.closed, Vacant: r.vacant}
 	for p := range r.pairs {
 		if !p.settle() {
@@ -85,11 +87,15 @@ func (r *Relay) freeze() error {
 	return nil
 }
 
-// freeze makes both goroutines end. Who sets a deadline later sees that it is not
-// to be set any more.
+// freeze makes both goroutines end, and the poller do nothing. Who sets a deadline
+// later sees that it is not to be set any more.
 func (p *pair) freeze() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.parked {
+		p.parked = false
+		p.keepBy = !p.readBy.IsZero()
+	}
 	_ = p.client.SetDeadline(longAgo)
 	if p.link != nil {
 		_ = p.link.conn.SetDeadline(longAgo)
@@ -190,6 +196,7 @@ func Take(o Options, st RelayState, b *handover.Bag) (*Relay, error) {
 				p.link.conn.Close()
 			}
 		}
+		r.pollers.close()
 		r.stop()
 		return nil, fmt.Errorf("take the relay over: %w", err)
 	}
@@ -221,23 +228,24 @@ func (r *Relay) Start() {
 	}
 	for p := range r.pairs {
 		r.running.Add(1)
-		go p.serve()
+		go p.serve(p.turn)
 	}
 }
 
 func takeAcceptor(b *handover.Bag, fd int) (acceptor, error) {
-	s, err := takeSocket(b, fd, nil)
+	fd, err := b.Take(fd)
 	if err != nil {
 		return nil, err
 	}
-	raw, err := s.SyscallConn()
-	return &rawAcceptor{s.File, raw}, err
+	file := os.NewFile(uintptr(fd), "listener")
+	raw, err := file.SyscallConn()
+	return &rawAcceptor{file, raw}, err
 }
 
-func takeSocket(b *handover.Bag, fd int, far net.Addr) (socket, error) {
+func takeSocket(b *handover.Bag, fd int, far net.Addr) (*socket, error) {
 	fd, err := b.Take(fd)
 	if err != nil {
-		return socket{}, err
+		return nil, err
 	}
 	return newSocket(fd, far), nil
 }

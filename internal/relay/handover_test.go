@@ -2,8 +2,6 @@ package relay
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 	"testing"
 	"time"
 
@@ -46,10 +44,7 @@ func (r *rig) handOver(ins ...Instance) {
 // settle waits until the relay has read what it was sent, if it is going to.
 func (r *rig) settle() {
 	read := func() bool {
-		r.relay.mu.Lock()
-		pairs := slices.Collect(maps.Keys(r.relay.pairs))
-		r.relay.mu.Unlock()
-		for _, p := range pairs {
+		for _, p := range r.pairs() {
 			if unread(p.in.raw) > 0 {
 				return false
 			}

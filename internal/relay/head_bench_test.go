@@ -23,8 +23,8 @@ func BenchmarkRequestHead(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		var t batch
-		if err := t.collect(data); err != nil || len(t.requests) != 1 {
-			b.Fatal(err, len(t.requests))
+		if err := t.collect(data); err != nil || t.count != 1 {
+			b.Fatal(err, t.count)
 		}
 	}
 }
@@ -38,8 +38,8 @@ func BenchmarkPipelinedRequests(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		var t batch
-		if err := t.collect(data); err != nil || len(t.requests) != 16 {
-			b.Fatal(err, len(t.requests))
+		if err := t.collect(data); err != nil || t.count != 16 {
+			b.Fatal(err, t.count)
 		}
 	}
 }

@@ -7,7 +7,7 @@ import (
 )
 
 // BenchmarkIdle is what connections cost that have asked once and wait, the
-// test's own ends of them included: most is the stacks of two goroutines.
+// test's own ends of them included.
 func BenchmarkIdle(b *testing.B) {
 	r := newRig(b, 1, Options{})
 	l := listenLocal(b)

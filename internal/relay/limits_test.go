@@ -35,11 +35,11 @@ func TestNoDescriptorLeft(t *testing.T) {
 		r := newRig(t, 1, Options{Limits: Limits{Hold: time.Hour}, Log: func(s string) { said <- s }})
 		var scarce atomic.Bool
 		scarce.Store(true)
-		r.relay.dial = func(ctx context.Context, in *Instance) (instanceConn, error) {
+		r.relay.dial = func(ctx context.Context, at *poller, in *Instance) (instanceConn, error) {
 			if scarce.Load() {
 				return nil, &net.OpError{Op: "dial", Err: os.NewSyscallError("socket", scarcity)}
 			}
-			return dial(ctx, in)
+			return dial(ctx, at, in)
 		}
 		r.relay.Admit(0, serve(t, nil).instance())
 		conn := r.dial(0)

@@ -36,10 +36,13 @@ func (p *pair) dial(s *slot, inst *Instance) (*link, error) {
 	s.links[l] = struct{}{}
 	l.setClaim(true)
 	r.mu.Unlock()
-	conn, err := r.dial(r.ctx, inst)
+	conn, err := r.dial(r.ctx, p.poller, inst)
 	if err == nil {
 		l.conn = conn
 		l.out, err = newSource(conn)
+	}
+	if s, ok := conn.(*socket); ok {
+		s.serveTo(p)
 	}
 	if err == nil && r.proxyProtocol {
 		l.used = true
@@ -63,7 +66,7 @@ func (p *pair) attach(l *link) bool {
 		l.forget()
 		return false
 	}
-	p.link = l
+	p.link, p.answering = l, false
 	if p.frozen() { // for its goroutine, which is about to be started
 		_ = l.conn.SetDeadline(longAgo)
 	}
@@ -83,7 +86,7 @@ func (p *pair) detach(l *link) {
 	l.conn.Close()
 	l.out.release()
 	if p.link == l {
-		p.link = nil
+		p.link, p.answering = nil, false
 		p.unsent = nil
 		p.changed.Broadcast()
 	}
@@ -114,7 +117,7 @@ func (l *link) leave() {
 
 // hurry makes what is written leave at once, small as it may be.
 func (l *link) hurry() {
-	if s, ok := l.conn.(socket); ok && !l.prompt {
+	if s, ok := l.conn.(*socket); ok && !l.prompt {
 		l.prompt = true
 		_ = s.setNoDelay() // it may be gone, which a write tells
 	}
@@ -159,6 +162,10 @@ func (l *link) setFree() { l.freed.Do(func() { close(l.free) }) }
 func (p *pair) boundary() {
 	if l := p.link; l != nil && l.going && len(p.sent) == 0 && !p.sending && len(p.unsent) == 0 && !p.opaque {
 		l.setFree()
-		l.close()
+		if p.parked {
+			p.detach(l)
+		} else {
+			l.close()
+		}
 	}
 }

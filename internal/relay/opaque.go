@@ -55,6 +55,7 @@ func (p *pair) goOpaque() bool {
 		}
 	}
 	p.setOpaque(true)
+	p.ensureAnswers()
 	l := p.link
 	p.mu.Unlock()
 	if l == nil {

@@ -10,10 +10,12 @@ import (
 
 // pair is a client's connection and, while it needs one, the link to an
 // instance. Two goroutines work on it: one reads the client (request.go), one
-// the instance (response.go).
+// the instance (response.go). While it is parked (park.go), none does, and who holds
+// mu may do what both could.
 type pair struct {
 	relay   *Relay
 	home    *slot
+	poller  *poller // of its sockets
 	client  net.Conn
 	in      *source    // of the client; used by the request goroutine only
 	forward *forwarder // nil: heads stay as they are; request goroutine only
@@ -23,13 +25,18 @@ type pair struct {
 	body      body      // in passingBody
 	upgrading bool      // the last request asks to leave HTTP/1.x; request goroutine only
 	headBy    time.Time // when the head that has begun must be whole; zero: none has; request goroutine only
-	taken     bool      // it was handed over, and has not gone on yet; request goroutine only
+	taken     bool      // it was handed over or parked, and has not gone on yet; request goroutine only
 	keepBy    bool      // readBy is to stay for the next read, which a hand-over has cut off; request goroutine only
 
-	mu      sync.Mutex
-	changed *sync.Cond // on mu: link, sent, opaque or ended has changed
-	link    *link      // nil: none
-	counted *slot      // the slot that counts this connection; nil: none yet
+	mu        sync.Mutex
+	changed   sync.Cond // on mu: link, sent, opaque or ended has changed
+	parked    bool      // the poller goes on with it; no goroutine does
+	turn      int       // how often it has been parked
+	answering bool      // a response goroutine reads the link
+	resting   bool      // the request goroutine waits for the client's next request, and has nothing of it
+	parking   bool      // the response goroutine has ended so that the pair is parked; it has cut off that wait
+	link      *link     // nil: none
+	counted   *slot     // the slot that counts this connection; nil: none yet
 	// sent are the requests passed on and not answered yet, oldest first. The
 	// request goroutine appends, the response goroutine removes.
 	sent      []request
@@ -70,35 +77,44 @@ func newPair(r *Relay, home *slot, conn net.Conn) (*pair, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &pair{relay: r, home: home, client: conn, in: in}
+	poller, err := r.pollers.next()
+	if err != nil {
+		return nil, err
+	}
+	p := &pair{relay: r, home: home, poller: poller, client: conn, in: in}
+	if in.sock != nil {
+		in.sock.serveTo(p)
+	}
 	if r.forwarded {
 		p.forward = &forwarder{client: addrPortOf(conn.RemoteAddr()).Addr()}
 	}
-	p.changed = sync.NewCond(&p.mu)
+	p.changed.L = &p.mu
 	return p, nil
 }
 
 // serve works until the client's connection is closed and both goroutines are
-// done with it, or the relay is handed over.
-func (p *pair) serve() {
+// done with it, or the pair is parked, or the relay is handed over. It is its turn-th
+// time.
+func (p *pair) serve(turn int) {
 	defer p.relay.running.Done()
 	p.readRequests()
-	if p.end() {
+	if p.end(turn) {
 		p.relay.forget(p)
 	}
 }
 
 // end closes both connections and waits for the response goroutine. It is false
-// when HandOver sees to the rest.
-func (p *pair) end() bool {
+// when HandOver, or the poller, sees to the rest.
+func (p *pair) end(turn int) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.frozen() {
+	if p.frozen() || p.turn != turn {
 		return false
 	}
 	p.ended = true
 	p.client.Close()
 	p.changed.Broadcast()
+	p.ensureAnswers() // to detach the link
 	if p.link != nil {
 		p.link.close()
 	}
@@ -121,6 +137,9 @@ func (p *pair) abort() {
 		p.changed.Broadcast()
 		if p.link != nil {
 			p.link.close()
+		}
+		if p.parked {
+			p.unpark()
 		}
 	}()
 }

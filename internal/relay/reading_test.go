@@ -3,7 +3,6 @@ package relay
 import (
 	"fmt"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -130,7 +129,7 @@ func newResponseReader(to []request) *responseReader {
 	r := &responseReader{reading: reading{State: between}, asked: len(to)}
 	s := &slot{counters: &r.count}
 	r.pair = &pair{sent: append([]request(nil), to...), counted: s}
-	r.pair.changed = sync.NewCond(&r.pair.mu)
+	r.pair.changed.L = &r.pair.mu
 	r.link = &link{pair: r.pair, slot: s}
 	for range to {
 		r.count.RequestStarted()
@@ -220,8 +219,8 @@ func TestRequestsInPieces(t *testing.T) {
 			}
 			return
 		}
-		if len(all.requests) != len(whole.heads) || all.broken != (whole.State == cannot && len(whole.heads) > len(whole.Ends)) {
-			t.Errorf("%s: collected %d requests (broken: %v), want %d", name, len(all.requests), all.broken, len(whole.heads))
+		if all.count != len(whole.heads) || all.broken != (whole.State == cannot && len(whole.heads) > len(whole.Ends)) {
+			t.Errorf("%s: collected %d requests (broken: %v), want %d", name, all.count, all.broken, len(whole.heads))
 		}
 	}
 	for _, talk := range conversations {

@@ -50,7 +50,7 @@ type Relay struct {
 
 	limits Limits
 	rare   rare
-	dial   func(context.Context, *Instance) (instanceConn, error)
+	dial   func(context.Context, *poller, *Instance) (instanceConn, error)
 
 	frozen atomic.Bool     // nothing goes on: it is being handed over, or has been taken and not started yet
 	ctx    context.Context // ends when the relay is handed over
@@ -64,6 +64,7 @@ type Relay struct {
 	closed  bool
 
 	running sync.WaitGroup // acceptors, both goroutines of pairs, the watch, and drains
+	pollers pollers
 }
 
 // slot is one place on the port. Its fields are guarded by Relay.mu.
@@ -268,6 +269,7 @@ func (r *Relay) Close() {
 	}
 	r.mu.Unlock()
 	r.running.Wait()
+	r.pollers.close()
 	r.stop()
 }
 

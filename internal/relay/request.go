@@ -23,8 +23,12 @@ func (p *pair) firstBytes() bool {
 	if p.relay.strict {
 		return true
 	}
-	p.readWithin(firstByte)
-	switch err := p.fill(); {
+	err := error(nil)
+	if !p.in.poll() {
+		p.readWithin(firstByte)
+		err = p.fill()
+	}
+	switch {
 	case err == nil:
 		p.stage = passingRequests
 		return true
@@ -39,7 +43,11 @@ func (p *pair) greet() bool {
 	p.stage = greeting
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.ensureLink() == nil
+	if p.ensureLink() != nil {
+		return false
+	}
+	p.ensureAnswers()
+	return true
 }
 
 // nextRequests passes on one request, and with it all that the client has
@@ -60,7 +68,7 @@ func (p *pair) nextRequests() bool {
 	if err := batch.collect(b); err != nil {
 		return p.unfollowed(err)
 	}
-	l, err := p.send(&batch, batch.bytes(b))
+	l, err := p.send(&batch, b)
 	if p.forward != nil {
 		p.forward.release()
 	}
@@ -107,6 +115,9 @@ func (p *pair) awaitHead() error {
 		idle := len(b) == 0 || (p.asked && len(b) == emptyLines(b))
 		switch {
 		case idle:
+			if p.park() {
+				return errParked
+			}
 			p.readWithin(p.relay.limits.Idle)
 		case !couldBeRequest(b):
 			return errNotHTTP
@@ -123,13 +134,16 @@ func (p *pair) awaitHead() error {
 			}
 			p.readUntil(by)
 		}
+		p.rest()
 		err = p.fill()
 		p.mu.Lock()
+		unrested := p.unrest()
 		opaque, last, waiting := p.opaque, p.last, len(p.sent) > 0 || p.writing
 		p.mu.Unlock()
 		switch {
 		case errors.Is(err, errFrozen):
 			return err
+		case unrested && errors.Is(err, os.ErrDeadlineExceeded): // nothing has come
 		case last:
 			p.linger(err)
 			return errEnded
@@ -150,14 +164,15 @@ func (p *pair) awaitHead() error {
 	}
 }
 
-// send registers a batch and writes its bytes b to an instance, over a new link
-// if there is none. It returns the link, or nil when nothing was sent: for want
+// send registers a batch that b begins with, and writes it to an instance, over a new
+// link if there is none. It returns the link, or nil when nothing was sent: for want
 // of an instance (errNobody), or since there is something else to be done first.
 // An error with a link says that it broke, and the response goroutine knows best
 // what that means.
 func (p *pair) send(t *batch, b []byte) (*link, error) {
 	p.mu.Lock()
-	for !p.ended && !p.opaque && !p.last && !p.frozen() && p.mustWait(len(t.requests)) {
+	p.ensureAnswers()
+	for !p.ended && !p.opaque && !p.last && !p.frozen() && p.mustWait(t.count) {
 		p.changed.Wait()
 	}
 	if p.ended || p.opaque || p.last || p.frozen() {
@@ -169,25 +184,43 @@ func (p *pair) send(t *batch, b []byte) (*link, error) {
 		return nil, err
 	}
 	l := p.link
+	if !t.plain(b) || t.n > bufferSize {
+		p.ensureAnswers()
+	}
+	p.register(t, l)
+	p.mu.Unlock()
+	err := p.writeLink(l, t.bytes(b))
+	if err != nil {
+		p.mu.Lock()
+		p.ensureAnswers()
+		p.mu.Unlock()
+	}
+	return l, err
+}
+
+// register takes note of requests that are about to be passed on over l. p.mu is
+// held.
+func (p *pair) register(t *batch, l *link) {
 	now := time.Now()
-	alone := len(p.sent) == 0 && len(t.requests) == 1
-	for _, q := range t.requests {
-		q.at = now
-		if q.again != nil {
-			if alone {
-				p.copied = append(p.copied[:0], q.again...)
-				q.again = p.copied
-			} else {
-				q.again = nil
-			}
+	q := t.first
+	q.at = now
+	if q.again != nil {
+		if len(p.sent) == 0 && t.count == 1 {
+			p.copied = append(p.copied[:0], q.again...)
+			q.again = p.copied
+		} else {
+			q.again = nil
 		}
+	}
+	p.sent = append(p.sent, q)
+	l.begin()
+	for _, q := range t.more {
+		q.at, q.again = now, nil
 		p.sent = append(p.sent, q)
 		l.begin()
 	}
 	l.heard = false
 	p.sending = t.open || t.broken
-	p.mu.Unlock()
-	return l, p.writeLink(l, b)
 }
 
 // mustWait tells that n more requests cannot be sent yet: too many wait for
@@ -199,8 +232,9 @@ func (p *pair) mustWait(n int) bool {
 		(p.link == nil && len(p.sent) > 0)
 }
 
-// ensureLink makes a link if there is none, and starts its response goroutine.
-// p.mu is held, but not while it waits.
+// ensureLink makes a link if there is none. Before anything waits for what comes over
+// it, ensureAnswers has to follow, or the pair be parked. p.mu is held, but not while
+// it waits.
 func (p *pair) ensureLink() error {
 	for p.link == nil {
 		p.mu.Unlock()
@@ -209,14 +243,26 @@ func (p *pair) ensureLink() error {
 		if err != nil {
 			return err
 		}
-		if p.attach(l) {
-			p.relay.running.Add(1)
-			go p.readResponses(l)
-		} else if p.ended {
+		if !p.attach(l) && p.ended {
 			return errEnded
 		}
 	}
 	return nil
+}
+
+// ensureAnswers starts the response goroutine if there is a link without. p.mu is
+// held.
+func (p *pair) ensureAnswers() {
+	if p.link != nil && !p.answering {
+		p.readAnswers()
+	}
+}
+
+// readAnswers starts the response goroutine. p.mu is held.
+func (p *pair) readAnswers() {
+	p.answering = true
+	p.relay.running.Add(1)
+	go p.readResponses(p.link)
 }
 
 // writeLink passes bytes of the client on. What a hand-over cuts off passes later,
@@ -236,87 +282,6 @@ func (p *pair) writeLink(l *link, b []byte) error {
 		return nil
 	}
 	return err
-}
-
-// passBody passes on the rest of the last request's body.
-func (p *pair) passBody() bool {
-	p.stage = passingBody
-	for done := false; !done; {
-		if len(p.in.bytes()) == 0 {
-			p.readWithin(p.relay.limits.Stall)
-			if p.body.bulk() >= spliceMin {
-				p.moveBody(&p.body)
-			}
-			if err := p.fill(); err != nil {
-				p.mu.Lock()
-				last := p.last
-				p.mu.Unlock()
-				switch {
-				case errors.Is(err, errFrozen):
-				case last:
-					p.linger(err)
-				case errors.Is(err, io.EOF):
-					p.halfClose()
-				}
-				return false
-			}
-		}
-		p.mu.Lock()
-		l, opaque, last := p.link, p.opaque, p.last
-		p.mu.Unlock()
-		switch {
-		case last:
-			p.linger(nil)
-			return false
-		case opaque:
-			return p.goOpaque()
-		case l == nil:
-			return false
-		}
-		b := p.in.bytes()
-		rest := p.body
-		n, end, err := rest.feed(b)
-		if err != nil {
-			return p.unfollowed(err)
-		}
-		p.body = rest
-		if p.writeLink(l, b[:n]) != nil {
-			return p.afterFailure(l)
-		}
-		p.in.consume(n)
-		done = end
-	}
-	p.stage = passingRequests
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.sending = false
-	p.boundary()
-	return true
-}
-
-// moveBody passes much of a body on within the kernel. What has failed, the next
-// read or write tells.
-func (p *pair) moveBody(rest *body) {
-	p.mu.Lock()
-	l, going := p.link, !p.opaque && !p.last
-	p.mu.Unlock()
-	if l == nil || !going {
-		return
-	}
-	raw, err := l.conn.SyscallConn()
-	if err != nil {
-		return
-	}
-	l.hurry()
-	failed := move(raw, p.in.raw, rest.bulk(), func(n int) {
-		rest.left -= int64(n)
-		l.slot.counters.AddBytes(n, 0)
-		p.readWithin(p.relay.limits.Stall)
-	})
-	if p.cut(failed.dst) {
-		rest.left -= int64(len(failed.held))
-		p.leaveUnsent(failed.held)
-	}
 }
 
 // awaitUpgrade waits for the answer to a request that asks to leave HTTP/1.x:
@@ -394,10 +359,17 @@ func (p *pair) readWithin(d time.Duration) {
 		return
 	}
 	by := time.Now().Add(d)
-	if late := by.Sub(p.readBy); late >= 0 && late < d/10 {
+	if soonEnough(p.readBy, by, d) {
 		return
 	}
 	p.readUntil(by)
+}
+
+// soonEnough tells that a deadline that is set need not be moved to by, which is d
+// from now.
+func soonEnough(set, by time.Time, d time.Duration) bool {
+	late := by.Sub(set)
+	return late >= 0 && late < d/10
 }
 
 // readUntil sets when the next reads from the client end at the latest; zero

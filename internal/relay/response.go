@@ -50,7 +50,7 @@ func (p *pair) readLink(l *link) *link {
 			p.drop(l)
 			return nil
 		}
-		if r.due == 0 {
+		if r.due == 0 && !(r.strange && p.relay.strict) {
 			switch err := p.readLinkOnce(l, r); {
 			case p.cut(err):
 				return nil
@@ -75,24 +75,30 @@ func (p *pair) readLink(l *link) *link {
 			return nil
 		}
 		p.mu.Lock()
-		p.writing = false
-		p.changed.Broadcast()
-		if r.last {
-			if r.asked && len(p.sent) == 0 && !p.sending && unread(p.in.raw) == 0 {
-				p.hangUp()
-			} else {
-				p.finish()
-			}
-			p.detach(l)
-		} else {
-			p.boundary()
-			p.slide()
-		}
+		p.passed(l, r)
+		over := r.last || p.yield(l)
 		p.mu.Unlock()
-		if r.last {
+		if over {
 			return nil
 		}
 	}
+}
+
+// passed goes on when all that is due has been passed on. p.mu is held.
+func (p *pair) passed(l *link, r *reply) {
+	p.writing = false
+	p.changed.Broadcast()
+	if !r.last {
+		p.boundary()
+		p.slide()
+		return
+	}
+	if r.asked && len(p.sent) == 0 && !p.sending && unread(p.in.raw) == 0 {
+		p.hangUp()
+	} else {
+		p.finish()
+	}
+	p.detach(l)
 }
 
 // readLinkOnce reads from the instance and follows that: what is due then is to be
@@ -101,6 +107,14 @@ func (p *pair) readLinkOnce(l *link, r *reply) error {
 	if err := l.out.fill(); err != nil {
 		return err
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.judge(l, r)
+}
+
+// judge follows what has been read from the instance, and says what is due of that.
+// p.mu is held.
+func (p *pair) judge(l *link, r *reply) error {
 	b := l.out.bytes()
 	n, last, err := p.follow(l, r, b)
 	strange := err != nil && !errors.Is(err, errUpgraded) // the instance is not understood
@@ -110,9 +124,7 @@ func (p *pair) readLinkOnce(l *link, r *reply) error {
 	case strange && p.relay.strict:
 		// n as it is: whole responses go out
 	case err != nil:
-		p.mu.Lock()
 		p.setOpaque(!errors.Is(err, errUpgraded))
-		p.mu.Unlock()
 		n = len(b)
 	}
 	r.due, r.last, r.strange = n, last, strange
@@ -125,13 +137,11 @@ var errUpgraded = errors.New("upgraded")
 // follow reads the responses in b and counts those that end there, before they
 // are written. It returns how many bytes to pass on now, which is all but an
 // incomplete head, and whether the connection ends with them. An error says
-// that everything from here on passes unread.
+// that everything from here on passes unread. p.mu is held.
 func (p *pair) follow(l *link, r *reply, b []byte) (n int, last bool, err error) {
-	p.mu.Lock()
 	defer func() {
 		p.writing = n > 0 || (err != nil && !p.refusing)
 		p.replying = r.inBody
-		p.mu.Unlock()
 	}()
 	if p.refusing {
 		return 0, false, errEnded
@@ -284,140 +294,4 @@ func (p *pair) abortSent(l *link) {
 	}
 	p.sent = nil
 	p.changed.Broadcast()
-}
-
-// linkEnded decides what the end of a link means for the client, and detaches it.
-// It returns the link over which the request has been sent again, if that could be
-// done. When the relay is handed over meanwhile, it leaves all as it is, to be called
-// again.
-func (p *pair) linkEnded(l *link, r *reply) *link {
-	r.part = r.part || len(l.out.bytes()) > 0
-	p.mu.Lock()
-	refusing := p.refusing
-	p.mu.Unlock()
-	if !refusing {
-		r.due = len(l.out.bytes())
-		if err := p.passDue(l, r); err != nil {
-			if !p.cut(err) {
-				p.drop(l)
-			}
-			return nil
-		}
-	}
-	p.mu.Lock()
-	switch {
-	case p.ended:
-		p.abortSent(l)
-	case p.refusing: // it is closed for that
-	case p.opaque:
-		p.endOpaque(r.clean)
-		if p.frozen() && !p.ended {
-			p.mu.Unlock()
-			return nil
-		}
-	case r.inBody && r.body.kind == closeBody && r.clean:
-		p.endReply(l, r)
-		p.finish()
-	case r.inBody || r.part:
-		// Cut off in the middle of a response.
-		p.abortSent(l)
-		if r.clean {
-			p.finish()
-		} else {
-			p.reset()
-		}
-	case len(p.sent) > 0 && p.mayRepeat(l):
-		l.slot.counters.RequestAborted()
-		p.repeating = true // and the request stays in p.sent: the request goroutine waits
-		p.detach(l)
-		p.mu.Unlock()
-		return p.repeat()
-	case p.frozen():
-		p.mu.Unlock()
-		return nil
-	case len(p.sent) > 0 || p.sending:
-		p.abortSent(l)
-		p.finish()
-	}
-	p.detach(l)
-	p.mu.Unlock()
-	return nil
-}
-
-// deathWait is how long after the end of its connections a process that is
-// being killed may be seen alive: the kernel closes its files before it tells
-// anybody that it is gone, and clusterd takes a moment to note.
-const deathWait = 500 * time.Millisecond
-
-// mayRepeat tells whether the one request in flight may be sent to another
-// instance: it is idempotent and has no body, no byte of a response has come, and
-// either the process is really dead, or it had closed the connection, idle until
-// then, before it read the request. One that lives and has read the request may
-// have closed the connection as its answer. p.mu is held.
-func (p *pair) mayRepeat(l *link) bool {
-	if len(p.sent) != 1 || p.sent[0].again == nil || l.heard || p.sending {
-		return false
-	}
-	if l.answered && wasReset(l.out.raw) {
-		p.sent[0].unread = true
-		return true
-	}
-	if l.inst.Alive == nil {
-		return false
-	}
-	// Nothing more is sent on the link meanwhile: what the client asks next
-	// waits for what becomes of this request.
-	l.going = true
-	for wait := time.Millisecond; l.inst.Alive(); wait *= 2 {
-		if wait > deathWait {
-			return false
-		}
-		p.mu.Unlock()
-		p.relay.sleep(wait)
-		p.mu.Lock()
-		if p.frozen() || p.ended || p.opaque || len(p.sent) != 1 || p.sending {
-			return false
-		}
-	}
-	return true
-}
-
-// repeat sends the request in flight a second time, over a new link, which it
-// returns; nil when it cannot.
-func (p *pair) repeat() *link {
-	for {
-		l, err := p.connect()
-		p.mu.Lock()
-		switch {
-		case errors.Is(err, errFrozen) && !p.ended:
-			p.mu.Unlock()
-			return nil
-		case err != nil || p.ended:
-			if l != nil {
-				p.attach(l) // closes it: the pair has ended
-			}
-			p.repeating = false
-			p.sent = nil // counted as aborted already
-			p.finish()
-			p.mu.Unlock()
-			return nil
-		case !p.attach(l):
-			p.mu.Unlock()
-			continue
-		}
-		q := &p.sent[0]
-		b := q.again
-		if !q.unread { // nobody has read it: whom it comes to next may still die of it
-			q.again = nil
-		}
-		q.unread = false
-		l.begin()
-		p.mu.Unlock()
-		_ = p.writeLink(l, b) // if it fails, the link's end says so
-		p.mu.Lock()
-		p.repeating = false // what the client asks next may follow
-		p.changed.Broadcast()
-		p.mu.Unlock()
-		return l
-	}
 }

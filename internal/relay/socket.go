@@ -1,30 +1,255 @@
 package relay
 
 import (
+	"io"
 	"net"
 	"os"
+	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// socket is a connected TCP socket in the runtime's poller. Against a
-// net.TCPConn it saves the system calls that package net makes for each
-// connection, which are a good part of what one costs that carries one request.
+// socket is a connected TCP socket. Unlike one of package net or os it belongs to
+// a poller of the relay's own, which can go on with a pair that has no goroutine;
+// the runtime's can only wake one. One goroutine at a time may read, and one write.
 type socket struct {
-	*os.File
-	far net.Addr // nil: nobody asks
+	fd     int
+	far    net.Addr // nil: nobody asks
+	poller *poller  // set before anything is done with the socket that may block
+
+	mu      sync.Mutex
+	pair    *pair     // to stir when nobody waits; nil: none
+	changed sync.Cond // on mu
+	users   int       // calls that use fd now
+	closed  bool      // fd is, or will be when its last user is done
+	watched uint32    // events that the poller is asked for
+	hup     bool      // the other end has said all, or there is an error: reading tells
+	in, out direction
+}
+
+// direction is one of the two of a socket. It is guarded by socket.mu.
+type direction struct {
+	ready   bool      // it may have more to say, or take, than when it was tried last
+	waiting bool      // a goroutine does
+	by      time.Time // its deadline; zero: none
+	expired bool      // that has passed
+	timer   *time.Timer
+	rings   time.Time // when timer does: by, or earlier; zero: never
 }
 
 // newSocket takes over a connected, non-blocking descriptor.
-func newSocket(fd int, far net.Addr) socket {
-	return socket{os.NewFile(uintptr(fd), "connection"), far}
+func newSocket(fd int, far net.Addr) *socket {
+	s := &socket{fd: fd, far: far}
+	s.changed.L = &s.mu
+	return s
 }
 
-func (s socket) RemoteAddr() net.Addr { return s.far }
+// attempt calls f until it is true, whenever d may be ready. Between the calls it
+// blocks.
+func (s *socket) attempt(d *direction, events uint32, f func(fd uintptr) bool) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for {
+		if s.closed {
+			return os.ErrClosed
+		}
+		if d.expired {
+			return os.ErrDeadlineExceeded
+		}
+		d.ready = false
+		if s.use(f) {
+			return nil
+		}
+		if err := s.watch(events); err != nil {
+			return err
+		}
+		for !d.ready && !d.expired && !s.closed {
+			d.waiting = true
+			s.changed.Wait()
+			d.waiting = false
+		}
+	}
+}
+
+// use calls f, without mu, which is held.
+func (s *socket) use(f func(fd uintptr) bool) bool {
+	s.users++
+	s.mu.Unlock()
+	done := f(uintptr(s.fd))
+	s.mu.Lock()
+	s.unuse()
+	return done
+}
+
+// unuse ends a use of fd. mu is held.
+func (s *socket) unuse() {
+	s.users--
+	if s.closed && s.users == 0 {
+		s.destroy()
+	}
+}
+
+// watch asks the poller for events. What has happened already is one as well. mu is
+// held.
+func (s *socket) watch(events uint32) error {
+	if s.closed || s.watched&events == events {
+		return nil
+	}
+	if err := s.poller.watch(s, s.watched|events, s.watched == 0); err != nil {
+		return err
+	}
+	s.watched |= events
+	return nil
+}
+
+// serveTo makes the socket one of p's.
+func (s *socket) serveTo(p *pair) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pair, s.poller = p, p.poller
+}
+
+// notify takes note of events, and returns whom to stir, if nobody waits for them.
+func (s *socket) notify(events uint32) (unheard *pair) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	const end = unix.EPOLLRDHUP | unix.EPOLLHUP | unix.EPOLLERR
+	s.hup = s.hup || events&end != 0
+	if events&(unix.EPOLLIN|end) != 0 {
+		s.in.ready = true
+		if !s.in.waiting {
+			unheard = s.pair
+		}
+	}
+	if events&(unix.EPOLLOUT|end) != 0 {
+		s.out.ready = true
+	}
+	if s.in.waiting || s.out.waiting {
+		s.changed.Broadcast()
+	}
+	return unheard
+}
+
+// tryRead reads what there is, without waiting. It is false when there is nothing
+// new. The poller tells when there is more.
+func (s *socket) tryRead(f func(fd uintptr) bool) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || !s.in.ready {
+		return false
+	}
+	s.in.ready = false
+	return s.use(f)
+}
+
+// readSome takes note of a read that has got something, as much as there was room for
+// perhaps. If there may be more, or the end, tryRead is to try again: no event tells
+// of what there was already.
+func (s *socket) readSome(full bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if full || s.hup {
+		s.in.ready = true
+	}
+}
+
+// pending tells what a parked pair has to see to: something to read, or a deadline of
+// reading that has passed.
+func (s *socket) pending() (ready, late bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.in.ready && !s.closed, s.in.expired && !s.closed
+}
+
+// watchRead asks the poller to tell of what can be read.
+func (s *socket) watchRead() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.watch(unix.EPOLLIN)
+}
+
+// tryWrite writes as much of b as goes without waiting.
+func (s *socket) tryWrite(b []byte) (n int, err error) {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return 0, os.ErrClosed
+	}
+	s.users++
+	s.mu.Unlock()
+	n, err = writeAll(s.fd, b)
+	s.mu.Lock()
+	s.unuse()
+	s.mu.Unlock()
+	if err == syscall.EAGAIN {
+		err = nil
+	}
+	return n, os.NewSyscallError("write", err)
+}
+
+// Write blocks until all of b is written, or its deadline passes.
+func (s *socket) Write(b []byte) (n int, err error) {
+	var failed error
+	err = s.attempt(&s.out, unix.EPOLLOUT, func(fd uintptr) bool {
+		var m int
+		m, failed = writeAll(int(fd), b[n:])
+		n += m
+		return failed != syscall.EAGAIN
+	})
+	if err == nil {
+		err = os.NewSyscallError("write", failed)
+	}
+	return n, err
+}
+
+// Read is that of net.Conn.
+func (s *socket) Read(b []byte) (n int, err error) {
+	var failed error
+	err = s.attempt(&s.in, unix.EPOLLIN, func(fd uintptr) bool {
+		n, failed = readOnce(int(fd), b)
+		return failed != syscall.EAGAIN
+	})
+	switch {
+	case err != nil:
+		return 0, err
+	case failed == nil && n == 0 && len(b) > 0:
+		return 0, io.EOF
+	}
+	return n, os.NewSyscallError("read", failed)
+}
+
+// Close does not wait for who uses the socket: that is told, and the last one
+// closes the descriptor.
+func (s *socket) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return os.ErrClosed
+	}
+	s.closed = true
+	s.in.stop()
+	s.out.stop()
+	s.changed.Broadcast()
+	if s.users == 0 {
+		s.destroy()
+	}
+	return nil
+}
+
+// destroy closes the descriptor. mu is held.
+func (s *socket) destroy() {
+	if s.watched != 0 {
+		s.poller.forget(s)
+	}
+	_ = syscall.Close(s.fd)
+}
+
+func (s *socket) RemoteAddr() net.Addr { return s.far }
 
 // LocalAddr asks the kernel.
-func (s socket) LocalAddr() (at net.Addr) {
+func (s *socket) LocalAddr() (at net.Addr) {
 	_ = s.control(func(fd int) error {
 		sa, err := unix.Getsockname(fd)
 		if err == nil {
@@ -35,145 +260,58 @@ func (s socket) LocalAddr() (at net.Addr) {
 	return at
 }
 
-func (s socket) CloseWrite() error {
+func (s *socket) CloseWrite() error {
 	return s.control(func(fd int) error { return os.NewSyscallError("shutdown", syscall.Shutdown(fd, syscall.SHUT_WR)) })
 }
 
 // setNoDelay is for a socket of dialTCP.
-func (s socket) setNoDelay() error {
+func (s *socket) setNoDelay() error {
 	return s.control(func(fd int) error {
 		return os.NewSyscallError("setsockopt", unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1))
 	})
 }
 
 // SetLinger is that of net.TCPConn.
-func (s socket) SetLinger(seconds int) error {
+func (s *socket) SetLinger(seconds int) error {
 	return s.control(func(fd int) error {
 		l := unix.Linger{Onoff: 1, Linger: int32(seconds)}
 		return os.NewSyscallError("setsockopt", unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &l))
 	})
 }
 
-func (s socket) control(f func(fd int) error) error {
-	raw, err := s.SyscallConn()
-	if err != nil {
-		return err
-	}
-	var failed error
-	if err := raw.Control(func(fd uintptr) { failed = f(int(fd)) }); err != nil {
+func (s *socket) control(f func(fd int) error) (failed error) {
+	if err := (*rawSocket)(s).Control(func(fd uintptr) { failed = f(int(fd)) }); err != nil {
 		return err
 	}
 	return failed
 }
 
-// tcpAddr is nil for an address that is none of TCP.
-func tcpAddr(sa unix.Sockaddr) net.Addr {
-	switch sa := sa.(type) {
-	case *unix.SockaddrInet4:
-		return &net.TCPAddr{IP: sa.Addr[:], Port: sa.Port}
-	case *unix.SockaddrInet6:
-		return &net.TCPAddr{IP: sa.Addr[:], Port: sa.Port}
+// SyscallConn is for who reads and writes with system calls of its own.
+func (s *socket) SyscallConn() (syscall.RawConn, error) { return (*rawSocket)(s), nil }
+
+// rawSocket is a socket as a syscall.RawConn.
+type rawSocket socket
+
+func (r *rawSocket) Control(f func(fd uintptr)) error {
+	s := (*socket)(r)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return os.ErrClosed
 	}
+	s.use(func(fd uintptr) bool {
+		f(fd)
+		return true
+	})
 	return nil
 }
 
-// acceptor takes connections from one listening socket.
-type acceptor interface {
-	Accept() (net.Conn, error)
-	Close() error
+func (r *rawSocket) Read(f func(fd uintptr) bool) error {
+	s := (*socket)(r)
+	return s.attempt(&s.in, unix.EPOLLIN, f)
 }
 
-// newAcceptor takes l over. Connections have what net.Listener gives them
-// (TCP_NODELAY, keep-alive probes), of a *net.TCPListener by inheritance: Linux
-// copies these options from the listening socket.
-func newAcceptor(l net.Listener) acceptor {
-	tcp, ok := l.(*net.TCPListener)
-	if !ok {
-		return l
-	}
-	file, err := tcp.File() // that of package net does not let others accept
-	if err != nil {
-		return l
-	}
-	raw, err := file.SyscallConn()
-	if err == nil {
-		var failed error
-		if err = raw.Control(func(fd uintptr) { failed = setAccepted(int(fd)) }); err == nil {
-			err = failed
-		}
-	}
-	if err != nil {
-		file.Close()
-		return l
-	}
-	l.Close()
-	return &rawAcceptor{file, raw}
-}
-
-// The kernel probes a silent client after 15 s, and 9 times, as package net has
-// it.
-func setAccepted(fd int) error {
-	for _, o := range []struct{ level, name, value int }{
-		{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1},
-		{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
-		{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 15},
-		{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 15},
-		{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 9},
-	} {
-		if err := unix.SetsockoptInt(fd, o.level, o.name, o.value); err != nil {
-			return os.NewSyscallError("setsockopt", err)
-		}
-	}
-	return nil
-}
-
-type rawAcceptor struct {
-	*os.File
-	raw syscall.RawConn
-}
-
-func (a *rawAcceptor) Accept() (net.Conn, error) {
-	var fd int
-	var from unix.Sockaddr
-	var failed error
-	err := a.raw.Read(func(listener uintptr) bool {
-		for {
-			fd, from, failed = unix.Accept4(int(listener), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
-			// The kernel also tells of connections that have ended since, see
-			// accept(2).
-			if failed != unix.EINTR && failed != unix.ECONNABORTED {
-				return failed != unix.EAGAIN
-			}
-		}
-	})
-	if err != nil {
-		return nil, err
-	}
-	if failed != nil {
-		return nil, os.NewSyscallError("accept4", failed)
-	}
-	return newSocket(fd, tcpAddr(from)), nil
-}
-
-// unread is how many bytes wait to be read; -1 if that cannot be told.
-func unread(conn syscall.RawConn) int {
-	n, err := -1, error(nil)
-	if failed := conn.Control(func(fd uintptr) { n, err = unix.IoctlGetInt(int(fd), unix.SIOCINQ) }); failed != nil || err != nil {
-		return -1
-	}
-	return n
-}
-
-// tcpClose is TCP_CLOSE in the kernel's enum of states.
-const tcpClose = 7
-
-// wasReset tells of a TCP connection that has ended that the other end did not
-// read all it was sent: its kernel resets a connection that is closed before. If
-// it has read all, a connection that is closed is half open for now.
-func wasReset(conn syscall.RawConn) (reset bool) {
-	_ = conn.Control(func(fd uintptr) {
-		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
-		reset = err == nil && info.State == tcpClose
-	})
-	return reset
+func (r *rawSocket) Write(f func(fd uintptr) bool) error {
+	s := (*socket)(r)
+	return s.attempt(&s.out, unix.EPOLLOUT, f)
 }

@@ -15,7 +15,8 @@ var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
 // source reads from a connection into a buffer that it holds only while there
 // are bytes in it. One goroutine uses it.
 type source struct {
-	raw syscall.RawConn
+	raw  syscall.RawConn
+	sock *socket // nil: another kind of connection, of which poll knows nothing
 
 	pooled *[bufferSize]byte // nil: buf is not pooled
 	buf    []byte            // nil: none
@@ -24,6 +25,7 @@ type source struct {
 	n   int // outcome of the last try
 	err error
 	try func(fd uintptr) bool
+	end error // that poll has met, for fill to return
 }
 
 func newSource(conn syscall.Conn) (*source, error) {
@@ -32,6 +34,7 @@ func newSource(conn syscall.Conn) (*source, error) {
 		return nil, err
 	}
 	s := &source{raw: raw}
+	s.sock, _ = conn.(*socket)
 	s.try = s.read
 	return s, nil
 }
@@ -75,14 +78,39 @@ func (s *source) release() {
 // (io.EOF), or its read deadline passes. With bytes left over it makes room
 // behind them, up to maxHead bytes in all; more is io.ErrShortBuffer.
 func (s *source) fill() error {
-	if s.buf != nil && s.w == len(s.buf) {
-		if err := s.makeRoom(); err != nil {
-			return err
-		}
+	if err := s.end; err != nil {
+		s.end = nil
+		return err
+	}
+	if err := s.makeRoom(); err != nil {
+		return err
 	}
 	if err := s.raw.Read(s.try); err != nil {
 		return err
 	}
+	return s.outcome()
+}
+
+// poll is fill without blocking. It is false when there is nothing now. An error
+// comes with the next fill.
+func (s *source) poll() bool {
+	if s.sock == nil {
+		return false
+	}
+	if s.end == nil {
+		s.end = s.makeRoom()
+	}
+	if s.end != nil {
+		return true
+	}
+	if !s.sock.tryRead(s.try) {
+		return false
+	}
+	s.end = s.outcome()
+	return true
+}
+
+func (s *source) outcome() error {
 	if s.err != nil {
 		return s.err
 	}
@@ -90,10 +118,17 @@ func (s *source) fill() error {
 		return io.EOF
 	}
 	s.w += s.n
+	if s.sock != nil {
+		s.sock.readSome(s.w == len(s.buf))
+	}
 	return nil
 }
 
+// makeRoom makes room for a byte at least, in a buffer that is full.
 func (s *source) makeRoom() error {
+	if s.buf == nil || s.w < len(s.buf) {
+		return nil
+	}
 	kept := s.w - s.r
 	if s.r > 0 {
 		copy(s.buf, s.buf[s.r:s.w])
@@ -118,12 +153,7 @@ func (s *source) read(fd uintptr) bool {
 		s.pooled = buffers.Get().(*[bufferSize]byte)
 		s.buf = s.pooled[:]
 	}
-	for {
-		s.n, s.err = syscall.Read(int(fd), s.buf[s.w:])
-		if s.err != syscall.EINTR {
-			break
-		}
-	}
+	s.n, s.err = readOnce(int(fd), s.buf[s.w:])
 	if s.err != nil || s.n <= 0 {
 		s.n = 0
 		if taken {

@@ -76,7 +76,8 @@ type moveError struct {
 	held     []byte
 }
 
-// move passes n bytes on within the kernel, and calls moved for each part.
+// move passes n bytes on within the kernel, and calls moved for each part, which may
+// close either end.
 func move(dst, src syscall.RawConn, n int64, moved func(n int)) (failed moveError) {
 	p := takePipe()
 	if p == nil {
@@ -91,14 +92,8 @@ func move(dst, src syscall.RawConn, n int64, moved func(n int)) (failed moveErro
 		return err != unix.EAGAIN
 	}
 	put := func(fd uintptr) bool {
-		for held > 0 {
-			if got, err = splice(p.r, int(fd), held); err != nil {
-				return err != unix.EAGAIN
-			}
-			held -= int(got)
-			moved(int(got))
-		}
-		return true
+		got, err = splice(p.r, int(fd), held)
+		return err != unix.EAGAIN
 	}
 	for first := true; n > 0; first = false {
 		switch e := src.Read(take); {
@@ -113,16 +108,22 @@ func move(dst, src syscall.RawConn, n int64, moved func(n int)) (failed moveErro
 		}
 		held = int(got)
 		n -= got
-		switch e := dst.Write(put); {
-		case errors.Is(e, os.ErrDeadlineExceeded):
-			rest := make([]byte, held)
-			n, _ := unix.Read(p.r, rest) // of what is there already
-			held -= max(n, 0)
-			return moveError{dst: e, held: rest[:max(n, 0)]}
-		case e != nil:
-			return moveError{dst: e}
-		case err != nil:
-			return moveError{dst: os.NewSyscallError("splice", err)}
+		for held > 0 {
+			switch e := dst.Write(put); {
+			case errors.Is(e, os.ErrDeadlineExceeded):
+				rest := make([]byte, held)
+				n, _ := unix.Read(p.r, rest) // of what is there already
+				held -= max(n, 0)
+				return moveError{dst: e, held: rest[:max(n, 0)]}
+			case e != nil:
+				return moveError{dst: e}
+			case err != nil:
+				return moveError{dst: os.NewSyscallError("splice", err)}
+			}
+			held -= int(got)
+			// Not in put: who closes dst may hold what moved waits for, and wait
+			// itself until nobody writes.
+			moved(int(got))
 		}
 	}
 	return moveError{}

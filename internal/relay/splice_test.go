@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"testing"
+	"time"
 )
 
 // Large bodies pass unchanged both ways, within the kernel or, where there are no
@@ -93,4 +95,48 @@ func TestLargeBodyCutOff(t *testing.T) {
 	if len(pipes.idle) != pipes.made {
 		t.Errorf("%d of %d pipes are idle", len(pipes.idle), pipes.made)
 	}
+}
+
+// Who is told of what has moved may close where it goes to, which waits for who
+// writes there if that is a connection of package net.
+func TestMovedMayClose(t *testing.T) {
+	from, src := tcpPair(t)
+	dst, _ := tcpPair(t)
+	go func() { _, _ = from.Write(make([]byte, 1<<20)) }()
+	in, err := src.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := dst.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	failed := make(chan moveError)
+	go func() { failed <- move(out, in, 1<<20, func(int) { dst.Close() }) }()
+	select {
+	case f := <-failed:
+		if f.dst == nil {
+			t.Errorf("failed: %+v; want that dst has", f)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("not within 20 s: the close, and the end of the move")
+	}
+}
+
+// tcpPair is a connection's two ends.
+func tcpPair(t *testing.T) (near, far *net.TCPConn) {
+	t.Helper()
+	l := listenLocal(t)
+	defer l.Close()
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	d, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Close() })
+	return c.(*net.TCPConn), d.(*net.TCPConn)
 }

@@ -56,8 +56,8 @@ func (p *pair) goOn() bool {
 	return true
 }
 
-// resume goes on with a pair that was handed over, with what was cut off first. It
-// is false when that is all.
+// resume goes on with a pair that was handed over, or parked, with what was cut off
+// first. It is false when that is all.
 func (p *pair) resume() bool {
 	p.taken = false
 	p.mu.Lock()
@@ -68,8 +68,7 @@ func (p *pair) resume() bool {
 	}
 	p.slide()
 	if p.link != nil || p.repeating {
-		p.relay.running.Add(1)
-		go p.readResponses(p.link)
+		p.readAnswers()
 	}
 	untold := p.untold
 	p.untold = nil

@@ -102,7 +102,7 @@ func (p *pair) pack(b *handover.Bag) (PairState, error) {
 	}
 	var err error
 	if l := p.link; l != nil {
-		_, quiet := l.conn.(socket) // others send small writes at once
+		_, quiet := l.conn.(*socket) // others send small writes at once
 		st.Link = &LinkState{
 			Slot: l.slot.index, Generation: l.inst.Generation, Read: l.out.bytes(), Reply: l.reply.pack(),
 			Used: l.used, Prompt: l.prompt || !quiet, Answered: l.answered, Heard: l.heard, Going: l.going, Claim: l.claim,
@@ -155,6 +155,7 @@ func (p *pair) unpackLink(st LinkState, b *handover.Bag) (*link, error) {
 	if err != nil {
 		return nil, err
 	}
+	conn.serveTo(p)
 	out, err := newSource(conn)
 	if err != nil {
 		return nil, err
