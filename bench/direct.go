@@ -37,8 +37,8 @@ func measureDirect(dir, clusterd string, w *strings.Builder) error {
 	fmt.Fprintf(w, `
 ## Adopted servers beside the same servers alone
 
-CPU for each request of the server and, where it is an instance, of clusterd, in user and in kernel mode: utime + stime of
-/proc/PID/stat over a run, by the requests that wrk counted in it (1 thread, 16 connections). The server is one process:
+CPU for each request of the server and, where it is an instance, of clusterd, in user and in kernel mode: what their
+threads ran (/proc/PID/task/*/schedstat), by the requests that wrk counted meanwhile (1 thread, 16 connections). The server is one process:
 plainly started, in a session of its own; so a second time, which shows what two processes of one program differ by; and
 by clusterd with `+"`listen = \"adopt\"`"+` and a count of "off", or "auto" (which is by eBPF where that is allowed). wrk has one CPU, all
 else the other. All run at the same time, and %d rounds of %d s each are put on them in turn, in another order each time;

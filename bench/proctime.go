@@ -2,33 +2,41 @@ package main
 
 import (
 	"bytes"
+	"cmp"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
-// tick is the unit of CPU time in /proc, see sysconf(3) about _SC_CLK_TCK: 100
-// a second on every Linux that Go runs on.
-const tick = 10 * time.Millisecond
-
-// cpuTime is what the threads of a process have used, in user and in kernel
-// mode: utime and stime of /proc/PID/stat, see proc_pid_stat(5). Its children
-// are not in.
-func cpuTime(pid int) (time.Duration, error) {
-	f, err := statFields(pid)
-	if err != nil {
-		return 0, err
+// cpuTime is what the threads of a process have used, in user and in kernel mode, to
+// the nanosecond: the first field of /proc/PID/task/TID/schedstat, see sched-stats in
+// the kernel's documentation. Threads that have ended and its children are not in.
+func cpuTime(pid int) (sum time.Duration, err error) {
+	lists, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
+	if err != nil || len(lists) == 0 {
+		return 0, fmt.Errorf("process %d is gone: %w", pid, cmp.Or(err, os.ErrNotExist))
 	}
-	utime, err1 := strconv.ParseInt(f[11], 10, 64) // field 14, and f begins with the third
-	stime, err2 := strconv.ParseInt(f[12], 10, 64)
-	if err1 != nil || err2 != nil {
-		return 0, fmt.Errorf("the stat of process %d is odd: %q", pid, f)
+	for _, list := range lists {
+		b, err := os.ReadFile(list)
+		if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
+			continue // the thread has just ended
+		}
+		if err != nil {
+			return 0, err
+		}
+		var ns int64
+		if _, err := fmt.Sscan(string(b), &ns); err != nil {
+			return 0, fmt.Errorf("%s is odd: %q", list, b)
+		}
+		sum += time.Duration(ns)
 	}
-	return time.Duration(utime+stime) * tick, nil
+	return sum, nil
 }
 
 // cpuTimes is the sum over several processes.

@@ -18,7 +18,7 @@ func measureStart(dir, clusterd string, w *strings.Builder) error {
 ## Start of %d instances
 
 `+"`sleep 100000`"+` as a worker, from the start of clusterd until `+"`status --json`"+` says that all are ready,
-which is asked for all the while. CPU of clusterd is utime + stime of /proc/PID/stat: all its threads, and not the
+which is asked for all the while. CPU of clusterd is what its threads ran, and not the
 instances, nor the status commands. The goal is a second of CPU.
 
 | round | CPU of clusterd | wall time |
