@@ -50,6 +50,7 @@ type Counter struct {
 type incoming struct {
 	Requests *ebpf.Program `ebpf:"requests"`
 	Conns    *ebpf.Map     `ebpf:"conns"`
+	Ports    *ebpf.Map     `ebpf:"ports"`
 	Totals   *ebpf.Map     `ebpf:"totals"`
 	Disown   *ebpf.Program `ebpf:"disown"`
 }
@@ -116,7 +117,7 @@ func (c *Counter) Read(slot int) (Counts, error) {
 func (c *Counter) Close() error {
 	// Closing what is nil is no error.
 	in := c.incoming
-	err := errors.Join(in.Requests.Close(), in.Conns.Close(), in.Totals.Close(), in.Disown.Close(), c.jump.Close())
+	err := errors.Join(in.Requests.Close(), in.Conns.Close(), in.Ports.Close(), in.Totals.Close(), in.Disown.Close(), c.jump.Close())
 	if c.outgoing != nil {
 		err = errors.Join(err, c.outgoing.close())
 	}

@@ -60,7 +60,7 @@ func (c *Counter) WatchReplies() error {
 	resize(spec, c.slots)
 	out := &outgoing{}
 	if err := spec.LoadAndAssign(out, &ebpf.CollectionOptions{
-		MapReplacements: map[string]*ebpf.Map{requestsMapConns: c.incoming.Conns},
+		MapReplacements: map[string]*ebpf.Map{requestsMapConns: c.incoming.Conns, requestsMapPorts: c.incoming.Ports},
 	}); err != nil {
 		return fmt.Errorf("load the program that counts replies: %w", err)
 	}

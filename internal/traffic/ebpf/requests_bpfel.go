@@ -126,6 +126,7 @@ const (
 	requestsMapLatency   = "latency"
 	requestsMapLent      = "lent"
 	requestsMapParked    = "parked"
+	requestsMapPorts     = "ports"
 	requestsMapReaders   = "readers"
 	requestsMapSyns      = "syns"
 	requestsMapTotals    = "totals"
@@ -190,6 +191,7 @@ type requestsMapSpecs struct {
 	Latency   *ebpf.MapSpec `ebpf:"latency"`
 	Lent      *ebpf.MapSpec `ebpf:"lent"`
 	Parked    *ebpf.MapSpec `ebpf:"parked"`
+	Ports     *ebpf.MapSpec `ebpf:"ports"`
 	Readers   *ebpf.MapSpec `ebpf:"readers"`
 	Syns      *ebpf.MapSpec `ebpf:"syns"`
 	Totals    *ebpf.MapSpec `ebpf:"totals"`
@@ -226,6 +228,7 @@ type requestsMaps struct {
 	Latency   *ebpf.Map `ebpf:"latency"`
 	Lent      *ebpf.Map `ebpf:"lent"`
 	Parked    *ebpf.Map `ebpf:"parked"`
+	Ports     *ebpf.Map `ebpf:"ports"`
 	Readers   *ebpf.Map `ebpf:"readers"`
 	Syns      *ebpf.Map `ebpf:"syns"`
 	Totals    *ebpf.Map `ebpf:"totals"`
@@ -238,6 +241,7 @@ func (m *requestsMaps) Close() error {
 		m.Latency,
 		m.Lent,
 		m.Parked,
+		m.Ports,
 		m.Readers,
 		m.Syns,
 		m.Totals,

@@ -47,6 +47,15 @@ static long reply_step(__u32 i, struct run *x)
 	return 0;
 }
 
+// served tells whether slots listen at a port, in host byte order.
+static __always_inline int served(__u32 port)
+{
+	__u32 word = port / 64 % 1024;
+	__u64 *bits = bpf_map_lookup_elem(&ports, &word);
+
+	return bits && *bits >> port % 64 & 1;
+}
+
 // sender fills in k as the client's packets have it, and returns where the TCP
 // header is, or 0 if there is none.
 static __always_inline __u32 sender(struct __sk_buff *skb, struct key *k)
@@ -97,10 +106,13 @@ int sent(struct __sk_buff *skb)
 {
 	struct run x = { .skb = skb };
 	struct key key = {};
+	struct bpf_sock *sk = skb->sk;
 	struct tcphdr tcp;
 	struct both *b;
 	__u32 off, slot;
 
+	if (!sk || !served(sk->src_port))
+		return 1;
 	off = sender(skb, &key);
 	if (!off || bpf_skb_load_bytes(skb, off, &tcp, sizeof(tcp)))
 		return 1;

@@ -70,6 +70,15 @@ struct {
 	__uint(max_entries, 8192);
 } syns SEC(".maps");
 
+// ports are those that slots listen at, a bit for each: what is sent from others need
+// not be looked at.
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, __u32);
+	__type(value, __u64);
+	__uint(max_entries, 1024);
+} ports SEC(".maps");
+
 // parked keeps packets that came before those ahead of them, in pieces.
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -287,30 +296,34 @@ static __always_inline int by_clusterd(struct __sk_buff *skb, struct key *k)
 	return hops >= MARK_HOPS && hops < MARK_HOPS + HOP_MARKS;
 }
 
+// serves notes that slots listen at a port, in host byte order.
+static __always_inline void serves(__u16 port)
+{
+	__u32 word = port / 64;
+	__u64 *bits = bpf_map_lookup_elem(&ports, &word), bit = 1ULL << port % 64;
+
+	if (bits && !(*bits & bit))
+		__sync_fetch_and_or(bits, bit);
+}
+
 // welcome makes the entry of a connection whose handshake ends at the listening
 // socket. One that its own socket knows and conns does not had been forgotten.
-static __always_inline struct conn *welcome(struct run *x, struct key *key, __u32 slot, int listening)
+static __always_inline void welcome(struct run *x, struct key *key, __u32 slot, int listening)
 {
 	__u32 *begins = bpf_map_lookup_elem(&syns, key);
-	struct both fresh = { .in = {
-		.id = (__u64)bpf_get_prandom_u32() << 32 | bpf_get_prandom_u32() | 1,
-		.slot = slot,
-		.lost = !listening,
-	} };
-	struct both *made;
+	struct both fresh = { .in = { .slot = slot, .lost = !listening } };
 
-	if (begins || !listening) {
-		fresh.in.next = fresh.in.parked = begins && listening ? *begins : x->seq;
-		if (bpf_map_update_elem(&conns, key, &fresh, BPF_NOEXIST) == 0) {
-			x->n->conns += listening;
-			x->n->resynced += !listening;
-		}
-		bpf_map_delete_elem(&syns, key);
+	if (!begins && listening)
+		return;
+	fresh.in.id = (__u64)bpf_get_prandom_u32() << 32 | bpf_get_prandom_u32() | 1;
+	fresh.in.next = fresh.in.parked = begins && listening ? *begins : x->seq;
+	serves(bpf_ntohs(key->ports >> 16));
+	if (bpf_map_update_elem(&conns, key, &fresh, BPF_NOEXIST) == 0) {
+		x->n->conns += listening;
+		x->n->resynced += !listening;
 	}
-	// Another CPU may have made it meanwhile, by the packet before. If not,
-	// the packet is of no connection, or of one that has ended.
-	made = bpf_map_lookup_elem(&conns, key);
-	return made ? &made->in : 0;
+	if (begins) // room that has just been used is the quickest to be had again
+		bpf_map_delete_elem(&syns, key);
 }
 
 // requests counts what a packet brings to the slot in skb->cb[0], where the
@@ -346,13 +359,14 @@ int requests(struct __sk_buff *skb)
 	x.r->off = head;
 	x.r->end = skb->len;
 
-	if (tcp.syn) {
-		if (!listening)
-			return PASS;
+	if (tcp.syn && !listening)
+		return PASS;
+	known = bpf_map_lookup_elem(&conns, &key);
+	if (known && tcp.syn) {
 		// A new connection; whoever had these ports before is gone.
 		bpf_map_delete_elem(&conns, &key);
+		known = 0;
 	}
-	known = bpf_map_lookup_elem(&conns, &key);
 	if (!known && by_clusterd(skb, &key))
 		return PASS; // its packets go on to have no entry
 	if (tcp.syn) {
@@ -360,13 +374,17 @@ int requests(struct __sk_buff *skb)
 		if (skb->len <= head)
 			return PASS; // but for data in a SYN (TCP Fast Open)
 	}
-	if (known) {
-		x.c = &known->in;
-	} else {
-		x.c = welcome(&x, &key, slot, listening);
-		if (!x.c)
+	if (!known) {
+		welcome(&x, &key, slot, listening);
+		if (skb->len <= head)
+			return PASS; // the end of a handshake
+		// Another CPU may have made it meanwhile, by the packet before. If not,
+		// the packet is of no connection, or of one that has ended.
+		known = bpf_map_lookup_elem(&conns, &key);
+		if (!known)
 			return PASS;
 	}
+	x.c = &known->in;
 	if (!listening)
 		x.c->accepted = 1;
 	else if (x.c->accepted)
