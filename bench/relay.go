@@ -64,12 +64,12 @@ func measureRelay(dir, clusterd string, w *strings.Builder) error {
 	fmt.Fprintf(w, `
 ## The relay beside nginx and haproxy
 
-CPU of the proxy for each request, in user and in kernel mode: what the threads of clusterd,
-nginx's worker or haproxy ran (/proc/PID/task/*/schedstat), by the requests that wrk counted meanwhile. Each proxy has one CPU, the same for all; wrk (one
+CPU of the proxy for each request, in user and in kernel mode: what the threads of clusterd, nginx's worker or haproxy ran
+(/proc/PID/task/*/schedstat), by the requests that wrk counted meanwhile. Each proxy has one CPU, the same for all; wrk (one
 thread) and the upstream have another one. The upstream is an nginx with one worker, the only instance of an app with
-`+"`listen = \"relay\"`"+`; it answers 1 KiB unless said otherwise. nginx and haproxy keep their connections to it, "nginx, 1:1" opens one for each
-request, and none writes an access log. %d rounds of %d s each, in which the proxies take turns at going first; medians, and
-of the ratios the median over the rounds.
+`+"`listen = \"relay\"`"+`; it answers 1 KiB unless said otherwise. nginx and haproxy keep their connections to it, "nginx, 1:1"
+opens one for each request, and none writes an access log. %d rounds of %d s each, in which the proxies take turns at going
+first; medians, and of the ratios the median over the rounds.
 
 The relay pairs one client connection with one of the instance, and changes nothing of what passes: a client's
 `+"`Connection: close`"+` reaches the instance, which closes then. So a new connection of a client is a new one to the instance as

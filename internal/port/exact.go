@@ -135,7 +135,7 @@ func (f *Front) route(o Owner) (at netip.AddrPort, mark *uint32, err error) {
 	defer f.mu.Unlock()
 	var best *held
 	for _, h := range f.held {
-		if h.owner.Slot == o.Slot && h.listening && (o.Generation == 0 || o == h.owner) && (best == nil || h.before(best)) {
+		if h.owner.Slot == o.Slot && h.listening && !h.retiring && (o.Generation == 0 || o == h.owner) && (best == nil || h.before(best)) {
 			best = h
 		}
 	}
