@@ -111,11 +111,11 @@ func compare(dir string, begin func(dir string, job work) (*rival, error)) (row 
 	if err != nil {
 		return row, err
 	}
-	took, instances, own, err := r.up(many.n, manyUp)
+	took, instances, err := r.up(many.n, manyUp)
 	row[0] = fmt.Sprintf("%d in %v", len(instances), manyUp)
 	if err == nil {
 		row[0] = ms(took)
-		row[1], row[2], err = idleOf(own)
+		row[1], row[2], err = r.idle()
 	}
 	took, downErr := r.down(manyDown)
 	row[3] = fmt.Sprintf("over %v", manyDown)
@@ -129,9 +129,10 @@ func compare(dir string, begin func(dir string, job work) (*rival, error)) (row 
 	return row, err
 }
 
-// idleOf is what processes use that have nothing to do.
-func idleOf(pids []int) (cpu, memory string, err error) {
+// idle is what the supervisor and its helpers use while they have nothing to do.
+func (r *rival) idle() (cpu, memory string, err error) {
 	time.Sleep(settleTime)
+	_, pids := r.look()
 	before, err := cpuTimes(pids)
 	if err != nil {
 		return "–", "–", err
@@ -168,11 +169,11 @@ func floods(dir string, begin func(dir string, job work) (*rival, error)) (rate,
 		_, downErr := r.down(manyDown)
 		err = errors.Join(err, downErr)
 	}()
-	_, _, own, err := r.up(1, manyUp)
-	if err != nil {
+	if _, _, err := r.up(1, manyUp); err != nil {
 		return "–", "–", err
 	}
 	time.Sleep(time.Second) // for what a start leaves to do
+	_, own := r.look()
 	before, err := cpuTimes(own)
 	if err != nil {
 		return "–", "–", err

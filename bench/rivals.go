@@ -175,14 +175,14 @@ func alive(pid int) bool {
 }
 
 // up waits until n instances run, or for so long.
-func (r *rival) up(n int, most time.Duration) (took time.Duration, instances, own []int, err error) {
+func (r *rival) up(n int, most time.Duration) (took time.Duration, instances []int, err error) {
 	for {
-		instances, own = r.look()
+		instances, _ = r.look()
 		if took = time.Since(r.began); len(instances) >= n {
-			return took, instances, own, nil
+			return took, instances, nil
 		}
 		if took > most {
-			return took, instances, own, fmt.Errorf("only %d of %d instances run after %v", len(instances), n, most)
+			return took, instances, fmt.Errorf("only %d of %d instances run after %v", len(instances), n, most)
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
