@@ -161,23 +161,6 @@ func TestReloadAndScaleLoseNothing(t *testing.T) {
 	}
 }
 
-// A request in flight is answered by the instance that it was sent to.
-func TestReloadLetsRequestsFinish(t *testing.T) {
-	t.Parallel()
-	w := newWorkspace(t)
-	port := w.port()
-	w.configure(web(port, 1, `stop_timeout = "3s"`))
-	d := w.start()
-	d.awaitReady(1)
-	slow := begin(port, "/slow")
-	d.awaitLine("slow request begun")
-	w.must("reload", "web")
-	if a := receive(t, slow); a.err != nil || a.body != "slow but sure" {
-		t.Errorf("a request under way was answered with %q, %v", a.body, a.err)
-	}
-	d.stop()
-}
-
 // What will not do does not replace what does.
 func TestReloadThatFails(t *testing.T) {
 	t.Parallel()

@@ -82,21 +82,27 @@ func TestDirectStopLetsRequestsFinish(t *testing.T) {
 	}
 }
 
-func TestRestartLetsRequestsFinish(t *testing.T) {
+// A request in flight is answered by the instance that it was sent to.
+func TestReplacingLetsRequestsFinish(t *testing.T) {
 	t.Parallel()
-	w := newWorkspace(t)
-	port := w.port()
-	w.configure(web(port, 1, `stop_timeout = "3s"`))
-	d := w.start()
-	d.awaitReady(1)
-	slow := begin(port, "/slow")
-	d.awaitLine("slow request begun")
-	w.must("restart", "web")
-	if a := receive(t, slow); a.err != nil || a.body != "slow but sure" {
-		t.Errorf("a request under way was answered with %q, %v", a.body, a.err)
+	for _, verb := range []string{"restart", "reload"} {
+		t.Run(verb, func(t *testing.T) {
+			t.Parallel()
+			w := newWorkspace(t)
+			port := w.port()
+			w.configure(web(port, 1, `stop_timeout = "3s"`))
+			d := w.start()
+			d.awaitReady(1)
+			slow := begin(port, "/slow")
+			d.awaitLine("slow request begun")
+			w.must(verb, "web")
+			if a := receive(t, slow); a.err != nil || a.body != "slow but sure" {
+				t.Errorf("a request under way was answered with %q, %v", a.body, a.err)
+			}
+			mustGet(t, port, "/")
+			d.stop()
+		})
 	}
-	mustGet(t, port, "/")
-	d.stop()
 }
 
 func TestEndlessRequestIsBrokenOff(t *testing.T) {

@@ -2,7 +2,6 @@ package proc
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -236,22 +235,6 @@ func (c *Cluster) awaitChecks() {
 	}
 }
 
-// failures says which instances have failed; nil when none has.
-func (c *Cluster) failures() error {
-	var errs []error
-	for _, a := range c.apps {
-		for _, inst := range a.instances {
-			switch inst.state {
-			case StateFailed:
-				errs = append(errs, fmt.Errorf("%s failed: %s", inst.id, inst.reason))
-			case StateWaiting:
-				errs = append(errs, fmt.Errorf("%s waits %s", inst.id, inst.reason))
-			}
-		}
-	}
-	return errors.Join(errs...)
-}
-
 // handle is the whole of what can happen to the cluster.
 func (c *Cluster) handle(m message) {
 	if c.declines(m) {
@@ -317,24 +300,6 @@ func (c *Cluster) post(m message) {
 	case c.messages <- m:
 	case <-c.done:
 	}
-}
-
-// over tells whether Run is to return. A cluster without a single instance is
-// not done: it waits to be told what to do.
-func (c *Cluster) over(untilDone bool) bool {
-	instances := 0
-	for _, a := range c.apps {
-		for _, inst := range a.instances {
-			if !inst.settled() && !(untilDone && inst.state == StateWaiting && inst.hopeless) {
-				return false
-			}
-			if !c.stopping && (!untilDone || inst.state == StateStopped || !a.nextRun.IsZero()) {
-				return false
-			}
-		}
-		instances += len(a.instances)
-	}
-	return c.stopping || untilDone && instances > 0
 }
 
 // review does what follows from the new state of things, after each message:
