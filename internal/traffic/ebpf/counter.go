@@ -15,12 +15,13 @@ package ebpf
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 
 	"github.com/cilium/ebpf"
 )
 
-//go:generate go tool bpf2go -go-package ebpf -target bpfel -cflags "-O2 -Wall -Werror -mcpu=v3 -I/usr/include/x86_64-linux-gnu -I/usr/include/aarch64-linux-gnu" -type counts -type answers -type disowned requests bpf/requests.c
+//go:generate go tool bpf2go -go-package ebpf -target bpfel -cflags "-O2 -Wall -Werror -mcpu=v3 -I/usr/include/x86_64-linux-gnu -I/usr/include/aarch64-linux-gnu" -type counts -type answers -type disowned -type seat requests bpf/requests.c
 //go:generate sh -c "(clang --version | sed -n '1s/^/# /p'; sha256sum bpf/* requests_bpfel.*) >generated.sum"
 
 // Counts are the totals of a slot since New. They only grow, but for Disown.
@@ -50,6 +51,7 @@ type Counter struct {
 type incoming struct {
 	Requests *ebpf.Program `ebpf:"requests"`
 	Conns    *ebpf.Map     `ebpf:"conns"`
+	Seats    *ebpf.Map     `ebpf:"seats"`
 	Ports    *ebpf.Map     `ebpf:"ports"`
 	Totals   *ebpf.Map     `ebpf:"totals"`
 	Disown   *ebpf.Program `ebpf:"disown"`
@@ -57,16 +59,15 @@ type incoming struct {
 
 // New makes a Counter for slots 0 to maxSlots-1. It takes some 22 MB of kernel
 // memory, enough for 65,536 connections at a time, however many slots there
-// are: one Counter is meant to serve a whole process. Loading takes some 30 ms.
+// are: one Counter is meant to serve a whole process. Loading takes some 40 ms.
 func New(maxSlots int) (*Counter, error) {
 	if maxSlots < 1 {
 		return nil, fmt.Errorf("count requests for %d slots: at least 1 is needed", maxSlots)
 	}
-	spec, err := loadRequests()
+	spec, err := specFor(maxSlots)
 	if err != nil {
-		return nil, fmt.Errorf("read the program that counts requests: %w", err)
+		return nil, err
 	}
-	resize(spec, maxSlots)
 	c := &Counter{slots: maxSlots, object: object(), sources: map[int]*Source{}}
 	if err := spec.LoadAndAssign(&c.incoming, nil); err != nil {
 		return nil, fmt.Errorf("load the program that counts requests: %w", err)
@@ -85,11 +86,19 @@ func New(maxSlots int) (*Counter, error) {
 	return c, nil
 }
 
-// resize makes room for slots in the maps that are by slot.
-func resize(spec *ebpf.CollectionSpec, slots int) {
+// specFor is what the kernel is given: the programs, and maps with room for slots.
+func specFor(slots int) (*ebpf.CollectionSpec, error) {
+	spec, err := loadRequests()
+	if err != nil {
+		return nil, fmt.Errorf("read the programs that count: %w", err)
+	}
 	spec.Maps[requestsMapTotals].MaxEntries = uint32(slots)
 	spec.Maps[requestsMapAnswersOf].MaxEntries = uint32(slots)
 	spec.Maps[requestsMapLatency].MaxEntries = uint32(slots * latencySteps)
+	if runtime.GOARCH == "amd64" {
+		err = spec.Variables[requestsVarOrdered].Set(uint32(1))
+	}
+	return spec, err
 }
 
 // Read returns the totals of a slot. It takes a few microseconds.
@@ -117,7 +126,7 @@ func (c *Counter) Read(slot int) (Counts, error) {
 func (c *Counter) Close() error {
 	// Closing what is nil is no error.
 	in := c.incoming
-	err := errors.Join(in.Requests.Close(), in.Conns.Close(), in.Ports.Close(), in.Totals.Close(), in.Disown.Close(), c.jump.Close())
+	err := errors.Join(in.Requests.Close(), in.Conns.Close(), in.Seats.Close(), in.Ports.Close(), in.Totals.Close(), in.Disown.Close(), c.jump.Close())
 	if c.outgoing != nil {
 		err = errors.Join(err, c.outgoing.close())
 	}

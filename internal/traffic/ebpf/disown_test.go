@@ -46,7 +46,6 @@ func TestDisown(t *testing.T) {
 					t.Errorf("%+v, want %d connections, %d requests, %d unparsed", n, conns, requests, unparsed)
 				}
 			}
-			const get = "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 			open(get)
 			client, served := open(get + get)
 			_, strange := open("\x16\x03\x01 something else\n")

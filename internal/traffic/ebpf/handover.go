@@ -34,7 +34,7 @@ type CounterState struct {
 	Slots  int
 
 	Requests, Conns, Totals, Disown, Jump int // descriptors
-	Ports                                 int // the same; only with the programs of this name
+	Seats, Ports                          int // the same; only with the programs of this name
 
 	Replies *RepliesState       // nil: they are not watched
 	Sources map[int]SourceState // by slot, of those that were asked for
@@ -77,11 +77,11 @@ func (c *Counter) HandOver(b *handover.Bag) (CounterState, error) {
 	st := CounterState{
 		Object: c.object, Layout: layout, Slots: c.slots,
 		Requests: keep(c.incoming.Requests), Conns: keep(c.incoming.Conns), Totals: keep(c.incoming.Totals),
-		Disown: keep(c.incoming.Disown), Jump: keep(c.jump), Ports: -1,
+		Disown: keep(c.incoming.Disown), Jump: keep(c.jump), Seats: -1, Ports: -1,
 		Sources: map[int]SourceState{},
 	}
 	if c.incoming.Ports != nil {
-		st.Ports = keep(c.incoming.Ports)
+		st.Seats, st.Ports = keep(c.incoming.Seats), keep(c.incoming.Ports)
 	}
 	if out := c.outgoing; out != nil {
 		// Without a descriptor, it would be a kernel before 5.7.
@@ -129,7 +129,7 @@ func TakeCounter(st CounterState, b *handover.Bag) (*Counter, error) {
 		sources: map[int]*Source{},
 	}
 	if st.Object == object() {
-		c.incoming.Ports = t.mapOf(st.Ports) // for WatchReplies, which others' programs may not have
+		c.incoming.Seats, c.incoming.Ports = t.mapOf(st.Seats), t.mapOf(st.Ports) // for WatchReplies, which others' programs may not have
 	}
 	if r := st.Replies; r != nil {
 		c.outgoing = &outgoing{Sent: t.program(r.Sent), Answers: t.mapOf(r.Answers), Latency: t.mapOf(r.Latency), link: t.link(r.Link)}
@@ -148,11 +148,10 @@ func TakeCounter(st CounterState, b *handover.Bag) (*Counter, error) {
 
 // compatible checks that the maps are as this version reads them.
 func (c *Counter) compatible() error {
-	spec, err := loadRequests()
+	spec, err := specFor(c.slots)
 	if err != nil {
 		return err
 	}
-	resize(spec, c.slots)
 	err = spec.Maps[requestsMapTotals].Compatible(c.incoming.Totals)
 	if c.outgoing != nil {
 		err = errors.Join(err,

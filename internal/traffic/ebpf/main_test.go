@@ -26,6 +26,9 @@ func newCounter(t testing.TB, slots int) *Counter {
 			t.Error(err)
 		}
 	})
+	if os.Getenv(elsewhere) != "" {
+		takeSeats(t, c)
+	}
 	return c
 }
 

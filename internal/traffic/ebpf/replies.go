@@ -53,14 +53,15 @@ func (c *Counter) WatchReplies() error {
 	if err != nil {
 		return fmt.Errorf("watch replies: %w", err)
 	}
-	spec, err := loadRequests()
+	spec, err := specFor(c.slots)
 	if err != nil {
-		return fmt.Errorf("read the program that counts replies: %w", err)
+		return err
 	}
-	resize(spec, c.slots)
 	out := &outgoing{}
 	if err := spec.LoadAndAssign(out, &ebpf.CollectionOptions{
-		MapReplacements: map[string]*ebpf.Map{requestsMapConns: c.incoming.Conns, requestsMapPorts: c.incoming.Ports},
+		MapReplacements: map[string]*ebpf.Map{
+			requestsMapConns: c.incoming.Conns, requestsMapSeats: c.incoming.Seats, requestsMapPorts: c.incoming.Ports,
+		},
 	}); err != nil {
 		return fmt.Errorf("load the program that counts replies: %w", err)
 	}

@@ -19,58 +19,48 @@ type requestsAnswers struct {
 	Classes  [5]uint64
 }
 
-type requestsBoth struct {
-	_  structs.HostLayout
-	In struct {
-		_        structs.HostLayout
-		Lock     uint32
-		Next     uint32
-		Left     uint64
-		Length   uint64
-		W0       uint64
-		W1       uint64
-		Value    uint64
-		Id       uint64
-		Heads    uint64
-		AskedAt  uint64
-		Counted  uint64
-		Done     uint32
-		Slot     uint32
-		Stream   uint32
-		Parked   uint32
-		State    uint8
-		Flags    uint8
-		Len      uint8
-		Accepted uint8
-		Lost     uint8
-		Waiting  uint8
-		Pad      [2]uint8
+type requestsConn struct {
+	_       structs.HostLayout
+	Lock    uint32
+	Slot    uint32
+	Counted uint64
+	AskedAt uint64
+	In      struct {
+		_      structs.HostLayout
+		Left   uint64
+		Length uint64
+		W0     uint64
+		W1     uint64
+		Value  uint64
+		Next   uint32
+		Stream uint32
+		Heads  uint32
+		State  uint8
+		Flags  uint8
+		Len    uint8
+		Lost   uint8
 	}
-	Out struct {
-		_        structs.HostLayout
-		Lock     uint32
-		Next     uint32
-		Left     uint64
-		Length   uint64
-		W0       uint64
-		W1       uint64
-		Value    uint64
-		Id       uint64
-		Heads    uint64
-		AskedAt  uint64
-		Counted  uint64
-		Done     uint32
-		Slot     uint32
-		Stream   uint32
-		Parked   uint32
-		State    uint8
-		Flags    uint8
-		Len      uint8
-		Accepted uint8
-		Lost     uint8
-		Waiting  uint8
-		Pad      [2]uint8
+	Parked   uint32
+	Accepted uint8
+	Waiting  uint8
+	Serial   uint16
+	Out      struct {
+		_      structs.HostLayout
+		Left   uint64
+		Length uint64
+		W0     uint64
+		W1     uint64
+		Value  uint64
+		Next   uint32
+		Stream uint32
+		Heads  uint32
+		State  uint8
+		Flags  uint8
+		Len    uint8
+		Lost   uint8
 	}
+	Of  uint32
+	Pad uint32
 }
 
 type requestsCounts struct {
@@ -98,7 +88,7 @@ type requestsPiece struct {
 	_    structs.HostLayout
 	Len  uint32
 	Pad  uint32
-	Data [288]uint8
+	Data [320]uint8
 }
 
 type requestsPlace struct {
@@ -114,7 +104,35 @@ type requestsReader struct {
 	End    uint32
 	Base   uint32
 	Taken  uint32
+	Id     uint64
+	Packet struct {
+		_   structs.HostLayout
+		Tcp struct {
+			_      structs.HostLayout
+			Source uint16
+			Dest   uint16
+			Seq    uint32
+			AckSeq uint32
+			_      [2]byte /* unsupported bitfield */
+			Window uint16
+			Check  uint16
+			UrgPtr uint16
+		}
+		Slot      uint32
+		State     uint32
+		Listening uint32
+		Bare      uint32
+		End       uint32
+	}
 	Window requestsPiece
+}
+
+type requestsSeat struct {
+	_    structs.HostLayout
+	Key  requestsKey
+	Use  uint32
+	Conn requestsConn
+	Room [8]uint64
 }
 
 // Names of all BPF objects in the ELF.
@@ -128,11 +146,13 @@ const (
 	requestsMapParked    = "parked"
 	requestsMapPorts     = "ports"
 	requestsMapReaders   = "readers"
+	requestsMapSeats     = "seats"
 	requestsMapSyns      = "syns"
 	requestsMapTotals    = "totals"
 	requestsProgDisown   = "disown"
 	requestsProgRequests = "requests"
 	requestsProgSent     = "sent"
+	requestsVarOrdered   = "ordered"
 )
 
 // loadRequests returns the embedded CollectionSpec for requests.
@@ -193,6 +213,7 @@ type requestsMapSpecs struct {
 	Parked    *ebpf.MapSpec `ebpf:"parked"`
 	Ports     *ebpf.MapSpec `ebpf:"ports"`
 	Readers   *ebpf.MapSpec `ebpf:"readers"`
+	Seats     *ebpf.MapSpec `ebpf:"seats"`
 	Syns      *ebpf.MapSpec `ebpf:"syns"`
 	Totals    *ebpf.MapSpec `ebpf:"totals"`
 }
@@ -201,6 +222,7 @@ type requestsMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type requestsVariableSpecs struct {
+	Ordered *ebpf.VariableSpec `ebpf:"ordered"`
 }
 
 // requestsObjects contains all objects after they have been loaded into the kernel.
@@ -230,6 +252,7 @@ type requestsMaps struct {
 	Parked    *ebpf.Map `ebpf:"parked"`
 	Ports     *ebpf.Map `ebpf:"ports"`
 	Readers   *ebpf.Map `ebpf:"readers"`
+	Seats     *ebpf.Map `ebpf:"seats"`
 	Syns      *ebpf.Map `ebpf:"syns"`
 	Totals    *ebpf.Map `ebpf:"totals"`
 }
@@ -243,6 +266,7 @@ func (m *requestsMaps) Close() error {
 		m.Parked,
 		m.Ports,
 		m.Readers,
+		m.Seats,
 		m.Syns,
 		m.Totals,
 	)
@@ -252,6 +276,7 @@ func (m *requestsMaps) Close() error {
 //
 // It can be passed to loadRequestsObjects or ebpf.CollectionSpec.LoadAndAssign.
 type requestsVariables struct {
+	Ordered *ebpf.Variable `ebpf:"ordered"`
 }
 
 // requestsPrograms contains all programs after they have been loaded into the kernel.

@@ -111,24 +111,30 @@ func (w *wire) dial(t *testing.T, from, to uint16, isn uint32) *peer {
 	t.Helper()
 	p := &peer{t: t, wire: w, from: from, to: to, seq: isn}
 	p.write(isn, 0, syn, nil)
+	p.answered()
+	p.write(p.seq, p.acks, ack, nil)
+	return p
+}
+
+// answered waits for the answer to a SYN.
+func (p *peer) answered() {
+	p.t.Helper()
 	packet := make([]byte, 2000)
 	for {
-		n, err := w.tun.Read(packet)
+		n, err := p.wire.tun.Read(packet)
 		if err != nil {
-			t.Fatal(err)
+			p.t.Fatal(err)
 		}
 		if n < 40 || packet[0]>>4 != 4 || packet[9] != unix.IPPROTO_TCP {
 			continue
 		}
 		tcp := packet[packet[0]&15*4 : n]
-		if binary.BigEndian.Uint16(tcp[2:]) == from && tcp[13] == syn|ack {
+		if binary.BigEndian.Uint16(tcp[2:]) == p.from && tcp[13] == syn|ack {
 			p.acks = binary.BigEndian.Uint32(tcp[4:]) + 1
-			break
+			p.seq++
+			return
 		}
 	}
-	p.seq++
-	p.write(p.seq, p.acks, ack, nil)
-	return p
 }
 
 // send sends a part of the stream, which begins at offset.

@@ -4,8 +4,8 @@
 // WINDOW is how many bytes of a packet are loaded at once.
 #define WINDOW 256
 
-// STRIDE is how many bytes of a line that does not matter are skipped at once.
-#define STRIDE 32
+// STRIDE is how many bytes are looked at together.
+#define STRIDE 64
 
 // What the next byte of a connection is read as.
 enum state {
@@ -49,40 +49,46 @@ enum {
 // What conn.counted remembers besides requests. A connection cannot have so many.
 #define DISOWNED (1ULL << 63) // somebody else has accepted it: it does not count
 #define UNPARSED (1ULL << 62) // it is among the unparsed
-#define REQUESTS (UNPARSED - 1)
+#define HEADS (1ULL << 61)    // there was a HEAD
+#define REQUESTS (HEADS - 1)
 
-// conn is the place in its conversation of one side of a connection. Only the
-// holder of lock changes it, but for counted, which is only changed atomically:
-// two CPUs may see packets of one connection at the same time. The side of the
-// server reads of the client's what is marked so.
-struct conn {
-	__u32 lock;
-	__u32 next;     // sequence number of the next byte to be read
+// side is how far the bytes of one side of a connection have been read.
+struct side {
 	__u64 left;     // bytes to skip before state goes on
 	__u64 length;   // of the body that this head announces
 	__u64 w0, w1;   // the last 16 bytes of what is being matched
 	__u64 value;    // the number being read
-	__u64 id;       // names the connection in parked
-	__u64 heads;    // of the last 64 requests, by number: it is a HEAD (both)
-	__u64 asked_at; // when the head of the last request ended (both)
-	__u64 counted;  // what the totals have of it: requests, and the flags above (both)
-	__u32 done;     // requests, or final responses, whose head has ended (both)
-	__u32 slot;     // (both)
+	__u32 next;     // sequence number of the next byte to be read
 	__u32 stream;   // highest HTTP/2 stream that the client opened; a response's status
-	__u32 parked;   // sequence number behind the last byte parked
+	union {
+		__u32 heads;    // the client's, with HEADS, of the last 32 requests by number: it is a HEAD
+		__u32 answered; // the server's: final responses whose head has ended
+	};
 	__u8 state;
 	__u8 flags;
 	__u8 len;       // bytes of what is being matched
-	__u8 accepted;  // the connection's own socket has had a packet
 	__u8 lost;      // bytes were missed: packets are searched for a request line
-	__u8 waiting;   // packets parked since the last progress
-	__u8 pad[2];
 };
 
-// both is a connection: what its client sends, and what is sent to it.
-struct both {
-	struct conn in;
-	struct conn out; // its id is 0 before the first packet
+// conn is a connection. Two CPUs may see packets of the client at the same time: only the
+// holder of lock changes anything but out and of, and counted, which is only changed
+// atomically. What the CPUs of both sides need comes first. What belongs together is in
+// one line of the cache, where conn follows on 40 bytes.
+struct conn {
+	__u32 lock;
+	__u32 slot;
+	__u64 counted;   // what the totals have of it: requests, and the flags above
+	__u64 asked_at;  // when the head of the last request ended; before one, when it was made
+
+	struct side in;  // what the client sends
+	__u32 parked;    // sequence number behind the last byte parked
+	__u8 accepted;   // the connection's own socket has had a packet
+	__u8 waiting;    // packets parked since the last progress
+	__u16 serial;    // in a seat: of how many that it has had
+
+	struct side out; // what is sent to the client, of the connection that is called of
+	__u32 of;
+	__u32 pad;
 };
 
 // What follows, the next program that takes this one over reads as well: a change
@@ -111,6 +117,16 @@ struct piece {
 	__u8 data[WINDOW + STRIDE]; // so that as many can be read at every position
 };
 
+// arrival is what is known of a packet of the client before it is read.
+struct arrival {
+	struct tcphdr tcp;
+	__u32 slot;
+	__u32 state;     // of its socket
+	__u32 listening; // it came to the listening socket
+	__u32 bare;      // it brings no data
+	__u32 end;       // sequence number behind its last byte
+};
+
 // reader is the packet being read. It is in a map and not on the stack: a
 // verifier that does not have CAP_PERFMON to trust then takes its positions for
 // unknown numbers on every path, and checks the reading of a byte only once.
@@ -119,6 +135,8 @@ struct reader {
 	__u32 end;   // behind the last byte
 	__u32 base;  // of window.data[0]
 	__u32 taken; // it is in use, where that is not certain
+	__u64 id;    // names the connection in parked
+	struct arrival packet;
 	struct piece window;
 };
 
@@ -126,11 +144,11 @@ struct reader {
 struct run {
 	struct __sk_buff *skb;
 	struct reader *r;
-	struct conn *c;
-	struct counts *n;         // of the client's side
-	const struct conn *asked; // of the server's side: the client's
-	struct answers *out;      // of the server's side
-	__u32 seq;                // of the packet, or of the piece to be parked
-	__u32 off;                // of the piece to be parked
-	__u32 held;               // c is ours
+	struct conn *conn;
+	struct side *c;      // that of conn which is being read
+	struct counts *n;    // of the client's side
+	struct answers *out; // of the server's side
+	__u32 seq;           // of the packet, or of the piece to be parked
+	__u32 off;           // of the piece to be parked
+	__u32 held;          // conn is ours
 };

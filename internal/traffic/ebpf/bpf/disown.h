@@ -17,12 +17,17 @@ int disown(struct disowned *d)
 	struct key key = d->key;
 	__u32 slot = d->slot;
 	struct counts *n = bpf_map_lookup_elem(&totals, &slot);
-	struct both *b = bpf_map_lookup_elem(&conns, &key);
+	struct seat *s = seat_of(&key);
+	struct conn *conn;
 	__u64 counted;
 
-	if (!n || !b || b->in.slot != slot)
+	if (s && called(s, &key))
+		conn = &s->conn;
+	else
+		conn = bpf_map_lookup_elem(&conns, &key);
+	if (!n || !conn || conn->slot != slot)
 		return 0; // it was never counted, or has been forgotten
-	counted = __sync_fetch_and_or(&b->in.counted, DISOWNED);
+	counted = __sync_fetch_and_or(&conn->counted, DISOWNED);
 	if (counted & DISOWNED)
 		return 0;
 	__sync_fetch_and_add(&n->conns, -1ULL);

@@ -5,7 +5,7 @@
 
 #define EACH(ch) ((__u64)(ch) * 0x0101010101010101ULL)
 
-// The ends of names and words as conn.w0 and conn.w1 hold them.
+// The ends of names and words as side.w0 and side.w1 hold them.
 #define IS_PRI 0x505249ULL
 #define IS_HEAD 0x48454144ULL
 #define IS_CONNECT 0x434f4e4e454354ULL
@@ -39,29 +39,27 @@ static __always_inline __u64 below(__u64 w, __u8 n)
 	return (w - EACH(n)) & ~w & EACH(0x80);
 }
 
-// before says how many bytes come before the first that below found.
+// before says how many bytes come before the first that below found: what is left of
+// the factor above that byte's bit begins with its number.
 static __always_inline __u32 before(__u64 found)
 {
-	__u32 n = 0;
-
-	if (!(found & 0xffffffff)) {
-		found >>= 32;
-		n = 4;
-	}
-	if (!(found & 0xffff)) {
-		found >>= 16;
-		n += 2;
-	}
-	return found & 0xff ? n : n + 1;
+	return ((found & -found) >> 7) * 0x0001020304050607ULL >> 56;
 }
 
-// lineless tells whether there is no line end in STRIDE bytes.
-static __always_inline int lineless(const __u8 *p)
+// line says how many bytes come before the first line end of those at p; STRIDE if
+// there is none.
+static __always_inline __u32 line(const __u8 *p)
 {
 	const __u64 *w = (const __u64 *)p;
 
-	return !(below(w[0] ^ EACH('\n'), 1) | below(w[1] ^ EACH('\n'), 1) |
-		 below(w[2] ^ EACH('\n'), 1) | below(w[3] ^ EACH('\n'), 1));
+#pragma unroll
+	for (int i = 0; i < STRIDE / 8; i++) {
+		__u64 found = below(w[i] ^ EACH('\n'), 1);
+
+		if (found)
+			return 8 * i + before(found);
+	}
+	return STRIDE;
 }
 
 // is_token tells whether a method or a field name may contain ch.
@@ -77,7 +75,7 @@ static __always_inline __u8 lower(__u8 ch)
 	return ch >= 'A' && ch <= 'Z' ? ch | 0x20 : ch;
 }
 
-static __always_inline void push(struct conn *c, __u8 ch)
+static __always_inline void push(struct side *c, __u8 ch)
 {
 	c->w0 = c->w0 << 8 | c->w1 >> 56;
 	c->w1 = c->w1 << 8 | ch;
@@ -85,7 +83,7 @@ static __always_inline void push(struct conn *c, __u8 ch)
 		c->len++;
 }
 
-static __always_inline void enter(struct conn *c, __u8 state)
+static __always_inline void enter(struct side *c, __u8 state)
 {
 	c->state = state;
 	c->w0 = 0;
@@ -98,7 +96,7 @@ static __always_inline void enter(struct conn *c, __u8 state)
 // how to read it.
 static __always_inline void fail(struct run *x, const int reply)
 {
-	struct conn *c = x->c;
+	struct side *c = x->c;
 
 	if (c->lost) {
 		enter(c, LOST);
@@ -107,12 +105,12 @@ static __always_inline void fail(struct run *x, const int reply)
 	// After an Upgrade another protocol is what was asked for, and every
 	// request before it was counted.
 	if (!reply && (c->state != START || !(c->flags & UPGRADE)) &&
-	    !(__sync_fetch_and_or(&c->counted, UNPARSED) & DISOWNED))
+	    !(__sync_fetch_and_or(&x->conn->counted, UNPARSED) & DISOWNED))
 		x->n->unparsed++;
 	enter(c, OPAQUE);
 }
 
-static __always_inline void head_begins(struct conn *c, const int reply)
+static __always_inline void head_begins(struct side *c, const int reply)
 {
 	c->flags = 0;
 	c->length = 0;
@@ -122,20 +120,33 @@ static __always_inline void head_begins(struct conn *c, const int reply)
 // count counts a request, of a connection that counts.
 static __always_inline void count(struct run *x)
 {
-	if (!(__sync_fetch_and_add(&x->c->counted, 1) & DISOWNED))
+	if (!(__sync_fetch_and_add(&x->conn->counted, 1) & DISOWNED))
 		x->n->requests++;
 }
 
-// asked takes note of a request.
+// asked takes note of a request. That it is counted comes last: it tells the
+// server's side that there is one.
 static __always_inline void asked(struct run *x)
 {
-	struct conn *c = x->c;
-	__u64 bit = 1ULL << (c->done & 63);
+	struct conn *conn = x->conn;
+	struct side *c = x->c;
+	__u32 bit = 1U << (conn->counted & 31);
 
-	c->heads = c->flags & HEAD ? c->heads | bit : c->heads & ~bit;
-	c->asked_at = bpf_ktime_get_ns();
-	c->done++;
+	if (c->flags & HEAD)
+		__sync_fetch_and_or(&conn->counted, HEADS);
+	if (conn->counted & HEADS)
+		c->heads = c->flags & HEAD ? c->heads | bit : c->heads & ~bit;
+	conn->asked_at = bpf_ktime_get_ns();
 	count(x);
+}
+
+// sent_at is when a packet is sent: TCP has asked the clock of bpf_ktime_get_ns already
+// (net/ipv4/tcp_output.c, since Linux 4.20).
+static __always_inline __u64 sent_at(struct __sk_buff *skb)
+{
+	__u64 at = skb->tstamp;
+
+	return at ? at : bpf_ktime_get_ns();
 }
 
 // status_ends takes the status, and measures how long it took to answer; it says
@@ -143,22 +154,23 @@ static __always_inline void asked(struct run *x)
 // before the last was answered only the last is measured.
 static __always_inline int status_ends(struct run *x)
 {
-	struct conn *c = x->c;
+	struct side *c = x->c;
+	__u32 asked = x->conn->counted;
 
 	c->stream = c->value;
-	if (c->stream < 100 || c->stream > 599 || c->done == x->asked->done)
+	if (c->stream < 100 || c->stream > 599 || c->answered == asked)
 		return 0;
-	if ((c->stream >= 200 || c->stream == 101) && c->done + 1 == x->asked->done)
-		took(x->asked->slot, bpf_ktime_get_ns() - x->asked->asked_at);
+	if ((c->stream >= 200 || c->stream == 101) && c->answered + 1 == asked)
+		took(x->conn->slot, sent_at(x->skb) - x->conn->asked_at);
 	return 1;
 }
 
 // answered counts a final response, and says whether a body follows.
 static __always_inline int answered(struct run *x)
 {
-	struct conn *c = x->c;
+	struct side *c = x->c;
 	__u32 class = c->stream / 100;
-	int head = x->asked->heads >> (c->done & 63) & 1;
+	int head = x->conn->counted & HEADS && x->conn->in.heads >> (c->answered & 31) & 1;
 
 	if (class == 2)
 		__sync_fetch_and_add(&x->out->classes[1], 1);
@@ -170,14 +182,14 @@ static __always_inline int answered(struct run *x)
 		__sync_fetch_and_add(&x->out->classes[4], 1);
 	else
 		__sync_fetch_and_add(&x->out->classes[0], 1);
-	c->done++;
+	c->answered++;
 	return !head && c->stream != 204 && c->stream != 304;
 }
 
 // reply_ends goes on behind the head of a response (RFC 9112, 6.3).
 static __always_inline void reply_ends(struct run *x)
 {
-	struct conn *c = x->c;
+	struct side *c = x->c;
 
 	if (c->stream < 200 && c->stream != 101) {
 		enter(c, START); // an interim response: the final one is still to come
@@ -196,7 +208,7 @@ static __always_inline void reply_ends(struct run *x)
 // head_ends goes on behind the empty line, with the body.
 static __always_inline void head_ends(struct run *x, const int reply)
 {
-	struct conn *c = x->c;
+	struct side *c = x->c;
 
 	if (c->flags & TRAILER) {
 		enter(c, START);
@@ -213,7 +225,7 @@ static __always_inline void head_ends(struct run *x, const int reply)
 }
 
 // size_ends goes on behind the line of a chunk's size.
-static __always_inline void size_ends(struct conn *c)
+static __always_inline void size_ends(struct side *c)
 {
 	c->left = c->value;
 	if (!c->value)
@@ -223,7 +235,7 @@ static __always_inline void size_ends(struct conn *c)
 
 static __always_inline void version_ends(struct run *x, const int reply)
 {
-	struct conn *c = x->c;
+	struct side *c = x->c;
 
 	if (c->flags & PREFACE && c->w1 == IS_HTTP20) {
 		enter(c, MAGIC);
@@ -239,7 +251,7 @@ static __always_inline void version_ends(struct run *x, const int reply)
 // length_begins goes on behind the name Content-Length, which a head may have once.
 static __always_inline void length_begins(struct run *x, const int reply)
 {
-	struct conn *c = x->c;
+	struct side *c = x->c;
 
 	if (c->flags & HAS_LENGTH) {
 		fail(x, reply);
@@ -251,7 +263,7 @@ static __always_inline void length_begins(struct run *x, const int reply)
 
 static __always_inline void name_ends(struct run *x, const int reply)
 {
-	struct conn *c = x->c;
+	struct side *c = x->c;
 	__u8 again = 0, state = SKIP;
 
 	if (c->len == 14 && c->w0 == IS_CONTENT && c->w1 == IS_T_LENGTH) {
@@ -273,7 +285,7 @@ static __always_inline void name_ends(struct run *x, const int reply)
 
 static __always_inline void coding_ends(struct run *x, const int reply)
 {
-	struct conn *c = x->c;
+	struct side *c = x->c;
 	__u8 ahead = c->w1 >> 56;
 
 	// The last coding must be chunked; the others do not frame.
@@ -288,7 +300,7 @@ static __always_inline void coding_ends(struct run *x, const int reply)
 // of flags and 32 of stream.
 static __always_inline void frame_ends(struct run *x, const int reply)
 {
-	struct conn *c = x->c;
+	struct side *c = x->c;
 	__u32 length = (c->w0 & 0xff) << 16 | c->w1 >> 48;
 	__u32 stream = c->w1 & 0x7fffffff;
 	__u8 type = c->w1 >> 40;
@@ -310,7 +322,7 @@ static __always_inline void frame_ends(struct run *x, const int reply)
 // that were; 0 if there is something else, which is for follow to take byte by byte.
 
 // status takes a version and a status, out of 16 bytes.
-static __always_inline __u32 status(struct conn *c, __u64 w, __u64 next)
+static __always_inline __u32 status(struct side *c, __u64 w, __u64 next)
 {
 	__u64 version = __builtin_bswap64(w);
 	__u8 a = (next >> 8) - '0', b = (next >> 16) - '0', d = (next >> 24) - '0';
@@ -324,7 +336,7 @@ static __always_inline __u32 status(struct conn *c, __u64 w, __u64 next)
 }
 
 // number takes the length of a body of up to 5 digits and the line end, out of 8 bytes.
-static __always_inline __u32 number(struct conn *c, __u64 w)
+static __always_inline __u32 number(struct side *c, __u64 w)
 {
 	__u64 value = 0;
 	__u32 space = (w & 0xff) == ' ', digits = 0;
@@ -348,12 +360,12 @@ static __always_inline __u32 number(struct conn *c, __u64 w)
 	return space + digits + 2;
 }
 
-// follow reads on in the 16 bytes at p, which are the next ones of the connection;
+// follow reads on in the STRIDE bytes at p, which are the next ones of the connection;
 // have of them count, all if have is more. It returns how many it has consumed;
 // with 0 it has changed state.
 static __always_inline __u32 follow(struct run *x, const __u8 *p, __u32 have, const int reply)
 {
-	struct conn *c = x->c;
+	struct side *c = x->c;
 	__u64 w = *(const __u64 *)p, next = *(const __u64 *)(p + 8), found, name;
 	__u8 ch = w, digit;
 	__u32 n;
@@ -492,12 +504,13 @@ static __always_inline __u32 follow(struct run *x, const __u8 *p, __u32 have, co
 			return 0;
 		if ((FIRST(next, 7) | EACH(0x20) >> 16) == BEGINS_LENGTH) {
 			length_begins(x, reply);
-			return 15;
+			n = have >= 23 && c->state == LENGTH ? number(c, *(const __u64 *)(p + 15)) : 0;
+			return 15 + n;
 		}
 		if ((FIRST(next, 1) | 0x20) == 'l')
 			return 0;
 		c->state = SKIP;
-		return 8;
+		goto skip;
 	case END:
 		if (ch == '\n') {
 			head_ends(x, reply);
@@ -554,21 +567,11 @@ static __always_inline __u32 follow(struct run *x, const __u8 *p, __u32 have, co
 	case SKIP:
 	case EXT:
 	skip:
-		if (have >= 8) {
-			found = below(w ^ EACH('\n'), 1);
-			n = 0;
-			if (!found && have >= 16) {
-				found = below(next ^ EACH('\n'), 1);
-				n = 8;
-			}
-			if (!found)
-				return n + 8;
-			n += before(found);
-		} else {
-			if (ch != '\n')
-				return 1;
-			n = 0;
-		}
+		n = line(p);
+		if (n >= have)
+			return have;
+		if (n == STRIDE)
+			return n;
 		if (c->state == EXT)
 			size_ends(c);
 		else

@@ -1,15 +1,14 @@
 // What slots send: bytes, and the status and latency of responses of HTTP/1.x.
 // A program of a cgroup sees all packets that sockets of its processes send, with
-// data from the IP header on; those of connections in conns are read. Packets of
-// one connection come in order here, but for those sent again. Needs CAP_BPF and
-// CAP_NET_ADMIN. Included once, by requests.c.
+// data from the IP header on; those of known connections are read. Packets of one
+// connection come in order here, but for those sent again, and one at a time: TCP sends
+// with its socket locked. Needs CAP_BPF and CAP_NET_ADMIN. Included once, by requests.c.
 
 #include <linux/in.h>
 #include <linux/ip.h>
 #include <linux/ipv6.h>
 
-#define READERS 128
-#define MAX_TRIES 16
+#define LEVELS 8
 
 // answers_of is what is counted, by slot. Its size is set when it is made.
 struct {
@@ -19,24 +18,29 @@ struct {
 	__uint(max_entries, 1);
 } answers_of SEC(".maps");
 
-// lent are readers for packets that are sent. Processes send, and what they send
-// may be interrupted by what softirq sends: there is no reader to each CPU.
+// lent are readers for packets that are sent. Processes send, which may be interrupted
+// by what softirq sends, or by others: a CPU has several.
 struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__type(key, __u32);
 	__type(value, struct reader);
-	__uint(max_entries, READERS);
+	__uint(max_entries, LEVELS);
 } lent SEC(".maps");
 
-static long lend(__u32 i, struct run *x)
+static long lend(__u32 level, struct run *x)
 {
-	__u32 at = (bpf_get_smp_processor_id() * 4 + i) % READERS;
-	struct reader *r = bpf_map_lookup_elem(&lent, &at);
+	struct reader *r = bpf_map_lookup_elem(&lent, &level);
 
-	if (!r || __sync_val_compare_and_swap(&r->taken, 0, 1))
+	if (!r || __sync_lock_test_and_set(&r->taken, 1))
 		return 0;
 	x->r = r;
 	return 1;
+}
+
+// give_back needs no barrier: whoever is lent r next is on the same CPU.
+static __always_inline void give_back(struct reader *r)
+{
+	*(volatile __u32 *)&r->taken = 0;
 }
 
 static long reply_step(__u32 i, struct run *x)
@@ -56,33 +60,44 @@ static __always_inline int served(__u32 port)
 	return bits && *bits >> port % 64 & 1;
 }
 
-// sender fills in k as the client's packets have it, and returns where the TCP
-// header is, or 0 if there is none.
-static __always_inline __u32 sender(struct __sk_buff *skb, struct key *k)
+// behind returns where the data begin behind a header of TCP at off, which may come
+// with some, or 0.
+static __always_inline __u32 behind(const struct tcphdr *tcp, __u32 off, struct run *x)
 {
-	struct ipv6hdr ip6;
-	struct iphdr ip;
+	x->seq = bpf_ntohl(tcp->seq);
+	return tcp->syn || tcp->rst ? 0 : off + tcp->doff * 4;
+}
 
-	if (skb->protocol == bpf_htons(ETH_P_IP)) {
-		if (bpf_skb_load_bytes(skb, 0, &ip, sizeof(ip)) || ip.protocol != IPPROTO_TCP)
+// data_of returns where the data of a packet begin that is sent, or 0 if it is not TCP's
+// or has none. A header behind options of IP is copied: a verifier without CAP_PERFMON
+// wants to know where one is.
+static __always_inline __u32 data_of(struct __sk_buff *skb, struct run *x)
+{
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	struct iphdr *ip = data;
+	struct ipv6hdr *ip6 = data;
+	struct tcphdr copy;
+	__u32 off = 0;
+
+	if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
+		if (data + sizeof(*ip6) + sizeof(struct tcphdr) <= end && ip6->nexthdr == IPPROTO_TCP)
+			off = behind(data + sizeof(*ip6), sizeof(*ip6), x);
+	} else if (skb->protocol == bpf_htons(ETH_P_IP)) {
+		if (data + sizeof(*ip) + sizeof(struct tcphdr) > end || ip->protocol != IPPROTO_TCP)
 			return 0;
-		k->addrs[0] = ip.daddr;
-		k->addrs[1] = ip.saddr;
-		return ip.ihl * 4;
+		if (ip->ihl == 5)
+			off = behind(data + sizeof(*ip), sizeof(*ip), x);
+		else if (!bpf_skb_load_bytes(skb, ip->ihl * 4, &copy, sizeof(copy)))
+			off = behind(&copy, ip->ihl * 4, x);
 	}
-	if (skb->protocol != bpf_htons(ETH_P_IPV6) || bpf_skb_load_bytes(skb, 0, &ip6, sizeof(ip6)) ||
-	    ip6.nexthdr != IPPROTO_TCP)
-		return 0;
-	__builtin_memcpy(k->addrs, &ip6.daddr, 16);
-	__builtin_memcpy(k->addrs + 4, &ip6.saddr, 16);
-	return sizeof(ip6);
+	return off < skb->len ? off : 0;
 }
 
 // read_reply reads what of a packet has not been read before.
 static __always_inline void read_reply(struct run *x, __u32 off)
 {
 	struct reader *r = x->r;
-	struct conn *c = x->c;
+	struct side *c = x->c;
 	__s32 gap = x->seq - c->next;
 
 	r->off = off;
@@ -107,44 +122,39 @@ int sent(struct __sk_buff *skb)
 	struct run x = { .skb = skb };
 	struct key key = {};
 	struct bpf_sock *sk = skb->sk;
-	struct tcphdr tcp;
-	struct both *b;
-	__u32 off, slot;
+	struct seat *s;
+	__u32 off, slot, of;
+	int seated;
 
 	if (!sk || !served(sk->src_port))
 		return 1;
-	off = sender(skb, &key);
-	if (!off || bpf_skb_load_bytes(skb, off, &tcp, sizeof(tcp)))
+	off = data_of(skb, &x);
+	if (!off)
 		return 1;
-	off += tcp.doff * 4;
-	if (skb->len <= off || tcp.syn || tcp.rst)
+	name(skb, sk, &key);
+	s = seat_of(&key);
+	of = s ? called(s, &key) : 0;
+	seated = of != 0;
+	x.conn = seated ? &s->conn : bpf_map_lookup_elem(&conns, &key);
+	if (!x.conn || x.conn->counted & DISOWNED)
 		return 1;
-	key.ports = (__u32)tcp.source << 16 | tcp.dest;
-	b = bpf_map_lookup_elem(&conns, &key);
-	if (!b || b->in.counted & DISOWNED)
-		return 1;
-	x.asked = &b->in;
-	x.c = &b->out;
-	slot = x.asked->slot;
-	x.seq = bpf_ntohl(tcp.seq);
+	slot = x.conn->slot;
 	x.out = bpf_map_lookup_elem(&answers_of, &slot);
 	if (!x.out)
 		return 1;
 
-	if (!acquire(0, &x))
-		bpf_loop(MAX_SPINS, acquire, &x, 0);
-	if (!x.held)
-		return 1;
-	if (!x.c->id) {
-		x.c->id = x.asked->id;
-		x.c->next = x.seq;
+	x.c = &x.conn->out;
+	if (!seated)
+		of = OPEN;
+	if (x.conn->of != of) {
+		x.conn->of = of;
+		x.conn->out = (struct side){ .next = x.seq };
 	}
 	if (!lend(0, &x))
-		bpf_loop(MAX_TRIES, lend, &x, 0);
+		bpf_loop(LEVELS, lend, &x, 0);
 	if (x.r) {
 		read_reply(&x, off);
-		__sync_lock_test_and_set(&x.r->taken, 0);
+		give_back(x.r);
 	}
-	__sync_lock_test_and_set(&x.c->lock, 0);
 	return 1;
 }

@@ -15,8 +15,6 @@
 #include <bpf/bpf_helpers.h>
 
 #include "conn.h"
-#include "latency.h"
-#include "http.h"
 
 #define PASS 0xffffffff // more than any packet has: nothing is cut off
 
@@ -28,6 +26,10 @@
 #define MARK_NET 0x7f4d0000 // 127.77.0.0/16
 #define MARK_HOPS 200       // of ::1: hop limits from here on
 #define HOP_MARKS 55        // so many
+
+// ordered is set where other CPUs see one's stores in their order, as on amd64: a lock is
+// given up without waiting for them then.
+const volatile __u32 ordered = 0;
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
@@ -52,17 +54,18 @@ struct {
 	__uint(max_entries, 1);
 } totals SEC(".maps");
 
-// conns forgets the connection that has been silent for the longest time when
-// it is full; if that one speaks again, it is read on from a request line.
+// conns has the connections that have no seat. It forgets the one that has been silent
+// for the longest time when it is full; if that one speaks again, it is read on from a
+// request line.
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__type(key, struct key);
-	__type(value, struct both);
+	__type(value, struct conn);
 	__uint(max_entries, 65536);
 } conns SEC(".maps");
 
-// syns has the sequence numbers at which connections begin whose handshake is not
-// done: neither a flood of SYNs nor packets of no connection get into conns.
+// syns has the sequence numbers at which connections without a seat begin whose
+// handshake is not done: neither a flood of SYNs nor packets of no connection get into conns.
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__type(key, struct key);
@@ -96,6 +99,10 @@ struct {
 	__uint(max_entries, 1);
 } readers SEC(".maps");
 
+#include "latency.h"
+#include "http.h"
+#include "seats.h"
+
 // window loads the bytes at off into r, as many as there are and fit.
 static __always_inline int window(struct __sk_buff *skb, struct reader *r, __u32 off, __u32 end)
 {
@@ -119,10 +126,10 @@ static __always_inline __u32 unknown(__u32 *p)
 // unpark goes on with bytes that came early, if those that are next are there.
 static __always_inline int unpark(struct run *x)
 {
-	struct place at = { .id = x->c->id, .seq = x->c->next };
+	struct place at = { .id = x->r->id, .seq = x->c->next };
 	struct piece *piece;
 
-	if ((__s32)(x->c->parked - x->c->next) <= 0)
+	if ((__s32)(x->conn->parked - x->c->next) <= 0)
 		return 0;
 	piece = bpf_map_lookup_elem(&parked, &at);
 	if (!piece)
@@ -140,7 +147,7 @@ static __always_inline int unpark(struct run *x)
 static __always_inline __u32 read_on(struct run *x, const int reply)
 {
 	struct reader *r = x->r;
-	struct conn *c = x->c;
+	struct side *c = x->c;
 	__u32 rest = r->end - r->off, take, at;
 	__s32 have;
 
@@ -157,10 +164,7 @@ static __always_inline __u32 read_on(struct run *x, const int reply)
 		}
 		at = unknown(&r->off) - unknown(&r->base);
 		at &= WINDOW - 1;
-		if (c->state == SKIP && have >= STRIDE && lineless(r->window.data + at))
-			take = STRIDE;
-		else
-			take = follow(x, r->window.data + at, have, reply);
+		take = follow(x, r->window.data + at, have, reply);
 	}
 	r->off += take;
 	c->next += take;
@@ -178,7 +182,7 @@ static long step(__u32 i, struct run *x)
 // park keeps the next piece of a packet that came too early.
 static long park(__u32 i, struct run *x)
 {
-	struct place at = { .id = x->c->id, .seq = x->seq };
+	struct place at = { .id = x->r->id, .seq = x->seq };
 
 	if (window(x->skb, x->r, x->off, x->r->end))
 		return 1;
@@ -193,7 +197,7 @@ static long park(__u32 i, struct run *x)
 // are: parts of something that is skipped anyway.
 static __always_inline int skip_hole(struct run *x, __u32 gap)
 {
-	struct conn *c = x->c;
+	struct side *c = x->c;
 
 	if (c->state != OPAQUE) {
 		if (c->left < gap)
@@ -208,18 +212,18 @@ static __always_inline int skip_hole(struct run *x, __u32 gap)
 // wait parks the whole packet, until the hole of gap bytes before it is filled.
 static __always_inline int wait(struct run *x, __u32 gap)
 {
-	struct conn *c = x->c;
+	struct side *c = x->c;
 	__u32 len = x->r->end - x->r->off;
 
-	if (c->lost || c->waiting >= MAX_WAITING || gap + len > MAX_PARKED)
+	if (c->lost || x->conn->waiting >= MAX_WAITING || gap + len > MAX_PARKED)
 		return 0;
 	x->off = x->r->off;
 	bpf_loop(MAX_PARKED / WINDOW, park, x, 0);
 	if (x->off != x->r->end)
 		return 0;
-	c->waiting++;
-	if ((__s32)(x->seq - c->parked) > 0)
-		c->parked = x->seq;
+	x->conn->waiting++;
+	if ((__s32)(x->seq - x->conn->parked) > 0)
+		x->conn->parked = x->seq;
 	return 1;
 }
 
@@ -227,12 +231,12 @@ static __always_inline int wait(struct run *x, __u32 gap)
 // start of each packet from seq on. HTTP/2 has nothing to be found again by.
 static __always_inline void lose(struct run *x, __u32 seq)
 {
-	struct conn *c = x->c;
+	struct side *c = x->c;
 
 	if (!c->lost)
 		x->n->resynced++;
 	c->left = 0;
-	c->parked = seq;
+	x->conn->parked = seq;
 	c->next = seq;
 	if (c->state == MAGIC || c->state == FRAME) {
 		fail(x, 0);
@@ -243,35 +247,54 @@ static __always_inline void lose(struct run *x, __u32 seq)
 }
 
 // packet reads the packet in x->r, whose first byte is x->seq.
-static __always_inline void packet(struct run *x)
+static __noinline int packet(struct run *x)
 {
 	struct reader *r = x->r;
-	struct conn *c = x->c;
+	struct side *c = x->c;
 	__s32 gap = x->seq - c->next;
 
 	if (gap > 0) {
 		if (!skip_hole(x, gap)) {
 			if (wait(x, gap))
-				return;
+				return 0;
 			lose(x, x->seq);
 		}
 	} else if (-gap >= (__s64)(r->end - r->off)) {
-		return; // seen before
+		return 0; // seen before
 	} else {
 		r->off += -gap;
 	}
 	if (c->state == LOST)
 		enter(c, START);
-	c->waiting = 0;
+	if (x->conn->waiting) // no other CPU needs to know, if not
+		x->conn->waiting = 0;
 	r->base = r->off;
 	r->window.len = 0;
 	bpf_loop(MAX_STEPS, step, x, 0);
+	return 0;
 }
 
 static long acquire(__u32 i, struct run *x)
 {
-	x->held = __sync_val_compare_and_swap(&x->c->lock, 0, 1) == 0;
+	x->held = __sync_lock_test_and_set(&x->conn->lock, 1) == 0;
 	return x->held;
+}
+
+// hold makes x->conn ours, and fails only if another CPU does not give it up.
+static __always_inline int hold(struct run *x)
+{
+	x->c = &x->conn->in;
+	if (!acquire(0, x))
+		bpf_loop(MAX_SPINS, acquire, x, 0);
+	return x->held;
+}
+
+static __always_inline void release(struct run *x)
+{
+	if (ordered)
+		*(volatile __u32 *)&x->conn->lock = 0;
+	else
+		__sync_lock_test_and_set(&x->conn->lock, 0);
 }
 
 static __always_inline int addresses(struct __sk_buff *skb, struct key *k)
@@ -279,6 +302,26 @@ static __always_inline int addresses(struct __sk_buff *skb, struct key *k)
 	if (skb->protocol == bpf_htons(ETH_P_IP))
 		return bpf_skb_load_bytes_relative(skb, 12, k->addrs, 8, BPF_HDR_START_NET);
 	return bpf_skb_load_bytes_relative(skb, 8, k->addrs, 32, BPF_HDR_START_NET);
+}
+
+// name fills in k by the connection's own socket, which spares loading it from the packet.
+// A socket of IPv6 may have packets of IPv4, and has addresses for both.
+static __always_inline void name(struct __sk_buff *skb, struct bpf_sock *sk, struct key *k)
+{
+	k->ports = (__u32)bpf_htons(sk->src_port) << 16 | sk->dst_port;
+	if (skb->protocol == bpf_htons(ETH_P_IP)) {
+		k->addrs[0] = sk->dst_ip4;
+		k->addrs[1] = sk->src_ip4;
+		return;
+	}
+	k->addrs[0] = sk->dst_ip6[0];
+	k->addrs[1] = sk->dst_ip6[1];
+	k->addrs[2] = sk->dst_ip6[2];
+	k->addrs[3] = sk->dst_ip6[3];
+	k->addrs[4] = sk->src_ip6[0];
+	k->addrs[5] = sk->src_ip6[1];
+	k->addrs[6] = sk->src_ip6[2];
+	k->addrs[7] = sk->src_ip6[3];
 }
 
 // by_clusterd tells whether a client is clusterd itself, which asks one exact slot:
@@ -306,17 +349,16 @@ static __always_inline void serves(__u16 port)
 		__sync_fetch_and_or(bits, bit);
 }
 
-// welcome makes the entry of a connection whose handshake ends at the listening
-// socket. One that its own socket knows and conns does not had been forgotten.
+// welcome makes the entry of a connection without a seat, whose handshake ends at the
+// listening socket. One that its own socket knows and conns does not had been forgotten.
 static __always_inline void welcome(struct run *x, struct key *key, __u32 slot, int listening)
 {
 	__u32 *begins = bpf_map_lookup_elem(&syns, key);
-	struct both fresh = { .in = { .slot = slot, .lost = !listening } };
+	struct conn fresh = {};
 
 	if (!begins && listening)
 		return;
-	fresh.in.id = (__u64)bpf_get_prandom_u32() << 32 | bpf_get_prandom_u32() | 1;
-	fresh.in.next = fresh.in.parked = begins && listening ? *begins : x->seq;
+	begin(&fresh, slot, begins && listening ? *begins : x->seq, !listening);
 	serves(bpf_ntohs(key->ports >> 16));
 	if (bpf_map_update_elem(&conns, key, &fresh, BPF_NOEXIST) == 0) {
 		x->n->conns += listening;
@@ -326,80 +368,136 @@ static __always_inline void welcome(struct run *x, struct key *key, __u32 slot, 
 		bpf_map_delete_elem(&syns, key);
 }
 
+// at_seat gets a connection that has its seat s, which is held, or may take it, as far as
+// its packet says. It returns 0 if the connection has no seat.
+static __noinline int at_seat(struct run *x, struct seat *s, struct key *key)
+{
+	const struct arrival *p = &x->r->packet;
+	int mine = s->use != EMPTY && same(&s->key, key);
+
+	if (p->tcp.syn && (mine || (!by_clusterd(x->skb, key) && vacate(s)))) {
+		s->key = *key;
+		s->use = BEGUN;
+		s->conn.in.next = x->seq;
+		mine = 1;
+		if (p->bare)
+			return 1;
+	}
+	if (mine && s->use == BEGUN) {
+		// If its own socket knows it, we have missed the end of its handshake.
+		begin(&s->conn, p->slot, p->listening ? s->conn.in.next : x->seq, !p->listening);
+		s->use = OPEN + ++s->conn.serial;
+		x->n->conns += p->listening;
+		x->n->resynced += !p->listening;
+		serves(bpf_ntohs(key->ports >> 16));
+	}
+	return mine;
+}
+
+// elsewhere finds or makes the entry of a connection that has no seat, and returns 0 if
+// there is nothing more to do with its packet.
+static __noinline struct conn *elsewhere(struct run *x, struct key *key)
+{
+	const struct arrival *p = &x->r->packet;
+	struct conn *known = bpf_map_lookup_elem(&conns, key);
+
+	if (known && p->tcp.syn) {
+		// A new connection; whoever had these ports before is gone.
+		bpf_map_delete_elem(&conns, key);
+		known = 0;
+	}
+	if (known || by_clusterd(x->skb, key))
+		return known; // clusterd's packets go on to have no entry
+	if (p->tcp.syn)
+		bpf_map_update_elem(&syns, key, &x->seq, BPF_ANY);
+	if (p->tcp.syn && p->bare)
+		return 0; // but for data in a SYN (TCP Fast Open)
+	welcome(x, key, p->slot, p->listening);
+	if (p->bare)
+		return 0; // the end of a handshake
+	// Another CPU may have made it meanwhile, by the packet before. If not,
+	// the packet is of no connection, or of one that has ended.
+	return bpf_map_lookup_elem(&conns, key);
+}
+
+// ended_before tells whether the client had ended its side in order before a packet came:
+// all that it brings has come before.
+static __always_inline int ended_before(__u32 state)
+{
+	return state == BPF_TCP_CLOSE_WAIT || state == BPF_TCP_CLOSING || state == BPF_TCP_LAST_ACK;
+}
+
 // requests counts what a packet brings to the slot in skb->cb[0], where the
 // program that is attached to the slot's sockets has put it.
 SEC("socket")
 int requests(struct __sk_buff *skb)
 {
-	__u32 slot = skb->cb[0], zero = 0, head;
-	struct bpf_sock *sk = skb->sk;
-	struct key key = {};
-	struct tcphdr tcp;
 	struct run x = { .skb = skb };
-	struct both *known;
-	int listening;
+	struct bpf_sock *sk = skb->sk;
+	struct arrival *p;
+	struct key key = {};
+	struct seat *s;
+	__u32 zero = 0, head;
+	int seated;
 
-	if (!sk)
-		return PASS;
-	listening = sk->state == BPF_TCP_LISTEN;
-	if (bpf_skb_load_bytes(skb, 0, &tcp, sizeof(tcp)) || tcp.rst || (!tcp.ack && !tcp.syn))
-		return PASS;
-	head = tcp.doff * 4;
-	if (!listening && skb->len <= head)
-		return PASS; // most of what comes while a large response is sent
-	if (addresses(skb, &key))
-		return PASS;
-	key.ports = (__u32)tcp.dest << 16 | tcp.source;
 	x.r = bpf_map_lookup_elem(&readers, &zero);
-	x.n = bpf_map_lookup_elem(&totals, &slot);
-	if (!x.r || !x.n)
+	if (!sk || !x.r)
 		return PASS;
-
-	x.seq = bpf_ntohl(tcp.seq) + tcp.syn;
+	p = &x.r->packet;
+	if (bpf_skb_load_bytes(skb, 0, &p->tcp, sizeof(p->tcp)) || p->tcp.rst || (!p->tcp.ack && !p->tcp.syn))
+		return PASS;
+	head = p->tcp.doff * 4;
+	p->state = sk->state;
+	p->listening = p->state == BPF_TCP_LISTEN;
+	p->bare = skb->len <= head;
+	if (p->listening) {
+		if (addresses(skb, &key))
+			return PASS;
+		key.ports = (__u32)p->tcp.dest << 16 | p->tcp.source;
+	} else {
+		if (p->tcp.syn)
+			return PASS;
+		if (p->bare && !p->tcp.fin && p->state != BPF_TCP_CLOSING && p->state != BPF_TCP_LAST_ACK)
+			return PASS; // most of what comes while a large response is sent
+		name(skb, sk, &key);
+	}
+	p->slot = skb->cb[0];
+	x.n = bpf_map_lookup_elem(&totals, &p->slot);
+	s = seat_of(&key);
+	if (!x.n || !s)
+		return PASS;
+	x.seq = bpf_ntohl(p->tcp.seq) + p->tcp.syn;
 	x.r->off = head;
 	x.r->end = skb->len;
+	p->end = x.seq + skb->len - head;
 
-	if (tcp.syn && !listening)
-		return PASS;
-	known = bpf_map_lookup_elem(&conns, &key);
-	if (known && tcp.syn) {
-		// A new connection; whoever had these ports before is gone.
-		bpf_map_delete_elem(&conns, &key);
-		known = 0;
-	}
-	if (!known && by_clusterd(skb, &key))
-		return PASS; // its packets go on to have no entry
-	if (tcp.syn) {
-		bpf_map_update_elem(&syns, &key, &x.seq, BPF_ANY);
-		if (skb->len <= head)
-			return PASS; // but for data in a SYN (TCP Fast Open)
-	}
-	if (!known) {
-		welcome(&x, &key, slot, listening);
-		if (skb->len <= head)
-			return PASS; // the end of a handshake
-		// Another CPU may have made it meanwhile, by the packet before. If not,
-		// the packet is of no connection, or of one that has ended.
-		known = bpf_map_lookup_elem(&conns, &key);
-		if (!known)
+	x.conn = &s->conn;
+	if (!hold(&x))
+		goto missed;
+	seated = at_seat(&x, s, &key);
+	if (!seated) {
+		release(&x);
+		if (!p->listening && (p->bare || ended_before(p->state)))
 			return PASS;
+		x.conn = elsewhere(&x, &key);
+		if (!x.conn || p->bare)
+			return PASS;
+		if (!hold(&x))
+			goto missed;
 	}
-	x.c = &known->in;
-	if (!listening)
-		x.c->accepted = 1;
-	else if (x.c->accepted)
-		return PASS; // late, of a connection whose process has gone
-	if (skb->len <= head)
-		return PASS;
-
-	if (!acquire(0, &x))
-		bpf_loop(MAX_SPINS, acquire, &x, 0);
-	if (!x.held) {
-		x.n->resynced++; // a hole to the packets behind it
-		return PASS;
+	if (!p->listening && !x.conn->accepted)
+		x.conn->accepted = 1;
+	// What comes late to the listening socket is of a connection whose process has gone.
+	if (!p->bare && !(p->listening && x.conn->accepted)) {
+		x.r->id = (__u64)(seated ? s->use : 0) << 32 | (mix(&key) ^ key.ports);
+		packet(&x);
 	}
-	packet(&x);
-	__sync_lock_test_and_set(&x.c->lock, 0);
+	if (seated && !p->listening && ended(s, p))
+		s->use = EMPTY;
+	release(&x);
+	return PASS;
+missed:
+	x.n->resynced += !p->bare; // a hole to the packets behind it
 	return PASS;
 }
 
