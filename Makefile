@@ -54,7 +54,7 @@ fuzz: ## fuzz every fuzz target for FUZZTIME (30s) each
 		done || exit 1; \
 	done
 
-bench: ## measure start, respawn, idling, adopted servers, the relay, and others of its kind (needs wrk, node, nginx and taskset; haproxy, pm2 and supervisord as well, to compare with); writes bench/RESULTS.md
+bench: ## measure start, respawn, idling, adopted servers, the relay, and others of its kind (needs wrk, h2load, node, nginx and taskset, and may make control groups; haproxy, pm2 and supervisord as well, to compare with); writes bench/RESULTS.md
 	go run ./bench -out bench/RESULTS.md
 
 screenshots: build ## draw the pictures in docs, and record docs/dashboard.cast, from a real run (needs tmux)

@@ -31,6 +31,11 @@ func startCluster(dir, binary, toml string) (*cluster, error) {
 // startClusterOn is startCluster on one CPU; the instances are there as well,
 // unless they leave it.
 func startClusterOn(cpu int, dir, binary, toml string) (*cluster, error) {
+	return startClusterIn(nil, cpu, dir, binary, toml)
+}
+
+// startClusterIn is startClusterOn in a group of its own, unless that is nil.
+func startClusterIn(g *group, cpu int, dir, binary, toml string) (*cluster, error) {
 	c, err := newCluster(dir, binary, toml)
 	if err != nil {
 		return nil, err
@@ -45,6 +50,9 @@ func startClusterOn(cpu int, dir, binary, toml string) (*cluster, error) {
 	c.cmd = onCPU(cpu, c.cmd.Path, c.cmd.Args[1:]...)
 	c.cmd.Env = env
 	c.cmd.Stderr = events
+	if g != nil {
+		g.take(c.cmd)
+	}
 	return c, c.start(func() {})
 }
 

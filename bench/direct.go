@@ -14,7 +14,7 @@ import (
 
 const (
 	directStarts     = 5
-	directRounds     = 7
+	directRounds     = 4
 	directRunSeconds = 1
 )
 
@@ -22,14 +22,17 @@ const (
 const nodeServer = `require("node:http").createServer((_, res) => res.end("ok\n")).listen(process.env.PORT, "127.0.0.1");
 `
 
+// directLoads begin with those that let a server get warm.
 var directLoads = []load{
-	{"keep-alive", "/", []string{"-c16"}},
-	{"a new connection for each request", "/", []string{"-c16", "-H", "Connection: close"}},
+	{"keep-alive", "/", wrk("-c16")},
+	{"a new connection for each request", "/", wrk("-c16", "-H", "Connection: close")},
+	{"keep-alive, 32,000 a second", "/", steadyRequests(32000, 16)},
+	{"a new connection for each request, 10,000 a second", "/", steadyConnections(10000)},
 }
 
 // measureDirect runs servers alone, and as the only instance of an app.
 func measureDirect(dir, clusterd string, w *strings.Builder) error {
-	for _, tool := range []string{"node", "wrk", "taskset"} {
+	for _, tool := range []string{"node", "wrk", "h2load", "taskset"} {
 		if _, err := findTool(tool); err != nil {
 			return err
 		}
@@ -38,15 +41,28 @@ func measureDirect(dir, clusterd string, w *strings.Builder) error {
 ## Adopted servers beside the same servers alone
 
 CPU for each request of the server and, where it is an instance, of clusterd, in user and in kernel mode: what their
-threads ran (/proc/PID/task/*/schedstat), by the requests that wrk counted meanwhile (1 thread, 16 connections). The server is one process:
+threads ran (/proc/PID/task/*/schedstat), by the requests that were answered meanwhile. The server is one process:
 plainly started, in a session of its own; so a second time, which shows what two processes of one program differ by; and
-by clusterd with `+"`listen = \"adopt\"`"+` and a count of "off", or "auto" (which is by eBPF where that is allowed). wrk has one CPU, all
-else the other. All run at the same time, and %d rounds of %d s each are put on them in turn, in another order each time;
-then all are started anew, %d times, since a process keeps its luck with memory. CPU is the median of all rounds, and a ratio
-that of the rounds' ratios. The goals are for adoption within 3 %%, and for counting less than 5 %% on top.
+by clusterd with `+"`listen = \"adopt\"`"+` and a count of "off", or "auto" (which is by eBPF where that is allowed). Each of the four
+has a control group of its own, as a service has: what counts replies looks at all that its group sends, and so at nothing
+of the others.
 
-| server | load | alone | alone again | to alone | adopted | to alone | counted | to adopted |
-|---|---|---|---|---|---|---|---|---|
+The load comes from wrk (1 thread, 16 connections), which sends as fast as it is answered, or, where a rate is given, from
+h2load, which sends at that rate. With wrk, a change at the client shows at the server, too: when the client took 1.3 µs
+more for each request with a new connection, the CPU of an unchanged server rose by 1.06 µs, of 24.7, since it ran out of
+work and went to sleep more often. At a constant rate, all four get the same work at the same times.
+
+On loopback, the kernel does its work for what a server receives, the counting of it included, on the CPU of the client and
+in the client's time. So the last two columns have the same ratios "with the client": of the CPU of the server, clusterd and the
+client together, the client's start included.
+
+The client has one CPU, all else the other. All four run at the same time, and %d rounds of %d s for each load are put on
+them in turn, in the opposite order every other time; then all are started anew, %d times, since a process keeps its luck
+with memory. CPU is the median of all rounds, and a ratio that of the rounds' ratios. The goals are for adoption within
+3 %%, and for counting less than 5 %% on top.
+
+| server | load | alone | alone again | to alone | adopted | to alone | counted | to adopted | adopted to alone, with the client | counted to adopted, with the client |
+|---|---|---|---|---|---|---|---|---|---|---|
 `, directRounds, directRunSeconds, directStarts)
 	self, err := os.Executable()
 	if err != nil {
@@ -81,24 +97,32 @@ func pair(dir, clusterd, name string, args []string, w *strings.Builder) error {
 		}
 	}
 	for i, l := range directLoads {
-		fmt.Fprintf(w, "| %s | %s | %.1f µs | %.1f µs | %.3f | %.1f µs | **%.3f** | %.1f µs | **%.3f** |\n", name, l.name,
-			median(alone.perRequest[i]), median(again.perRequest[i]), ratio(again, alone, i),
-			median(adopted.perRequest[i]), ratio(adopted, alone, i), median(counted.perRequest[i]), ratio(counted, adopted, i))
+		server := func(t *target) []float64 { return t.perRequest[i] }
+		all := func(t *target) []float64 { return t.withClient[i] }
+		fmt.Fprintf(w, "| %s | %s | %.1f µs | %.1f µs | %.3f | %.1f µs | **%.3f** | %.1f µs | **%.3f** | %.3f | %.3f |\n", name, l.name,
+			median(server(alone)), median(server(again)), ratio(server(again), server(alone)),
+			median(server(adopted)), ratio(server(adopted), server(alone)),
+			median(server(counted)), ratio(server(counted), server(adopted)),
+			ratio(all(adopted), all(alone)), ratio(all(counted), all(adopted)))
 	}
 	return nil
 }
 
 // measureOnce starts the server in four ways, and measures each of them.
-func measureOnce(dir, clusterd string, args []string, ways []*target) error {
-	for _, t := range ways[:2] {
-		end, err := startAlone(t, args)
+func measureOnce(dir, clusterd string, args []string, ways []*target) (failed error) {
+	for i, t := range ways {
+		g, err := newGroup(strings.ReplaceAll(t.name, " ", "-"))
 		if err != nil {
 			return err
 		}
-		defer end()
-	}
-	for i, count := range []string{"off", "auto"} {
-		end, err := startAdopted(ways[2+i], filepath.Join(dir, count), clusterd, count, args)
+		defer func() { failed = errors.Join(failed, g.remove()) }()
+		var end func()
+		if i < 2 {
+			end, err = startAlone(t, g, args)
+		} else {
+			count := []string{"off", "auto"}[i-2]
+			end, err = startAdopted(t, g, filepath.Join(dir, count), clusterd, count, args)
+		}
 		if err != nil {
 			return err
 		}
@@ -120,17 +144,17 @@ func measureOnce(dir, clusterd string, args []string, ways []*target) error {
 	return nil
 }
 
-// ratio is the median of what t takes as a multiple of base in the same round.
-func ratio(t, base *target, load int) float64 {
+// ratio is the median of what one takes as a multiple of base in the same round.
+func ratio(one, base []float64) float64 {
 	var all []float64
-	for round, cpu := range t.perRequest[load] {
-		all = append(all, cpu/base.perRequest[load][round])
+	for round, cpu := range one {
+		all = append(all, cpu/base[round])
 	}
 	return median(all)
 }
 
 // startAlone runs a server without clusterd, until end is called.
-func startAlone(t *target, args []string) (end func(), err error) {
+func startAlone(t *target, g *group, args []string) (end func(), err error) {
 	port, err := freePort()
 	if err != nil {
 		return nil, err
@@ -141,8 +165,9 @@ func startAlone(t *target, args []string) (end func(), err error) {
 	// As an instance has it: with the scheduler's autogroups (sched(7)), the session
 	// decides whom a process shares the CPUs with, which matters more than all else.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	g.take(cmd)
 	if err := cmd.Start(); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("start in a control group of its own, which needs Linux 5.7: %w", err)
 	}
 	end = func() {
 		_ = cmd.Process.Kill()
@@ -159,7 +184,7 @@ func startAlone(t *target, args []string) (end func(), err error) {
 }
 
 // startAdopted runs a server as the only instance of an app, until end is called.
-func startAdopted(t *target, dir, clusterd, count string, args []string) (end func(), err error) {
+func startAdopted(t *target, g *group, dir, clusterd, count string, args []string) (end func(), err error) {
 	port, err := freePort()
 	if err != nil {
 		return nil, err
@@ -168,7 +193,7 @@ func startAdopted(t *target, dir, clusterd, count string, args []string) (end fu
 	for _, arg := range args {
 		command = append(command, fmt.Sprintf("%q", arg))
 	}
-	c, err := startClusterOn(proxyCPU(), dir, clusterd, fmt.Sprintf("[apps.a]\ncommand = [%s]\nport = %d\nlisten = \"adopt\"\ncount = %q\nenv = { %s = \"1\" }\n",
+	c, err := startClusterIn(g, proxyCPU(), dir, clusterd, fmt.Sprintf("[apps.a]\ncommand = [%s]\nport = %d\nlisten = \"adopt\"\ncount = %q\nenv = { %s = \"1\" }\n",
 		strings.Join(command, ", "), port, count, serveVariable))
 	if err != nil {
 		return nil, err

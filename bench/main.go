@@ -3,9 +3,10 @@
 //
 //	go run ./bench -out bench/RESULTS.md
 //
-// It takes some fifteen minutes, sends traffic to loopback only, and needs wrk, node, taskset and
-// nginx for the comparisons under load. Without them those are left out, and the
-// exit code is 1.
+// It takes less than twenty minutes, sends traffic to loopback only, and needs wrk,
+// h2load, node, taskset and nginx for the comparisons under load, and to be allowed to
+// make control groups. Without these the comparisons are left out, and the exit code
+// is 1.
 package main
 
 import (

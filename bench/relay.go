@@ -18,20 +18,13 @@ const (
 	idleClients  = 1000
 )
 
-// load is a way of sending requests.
-type load struct {
-	name string
-	path string
-	args []string // of wrk
-}
-
 // relayLoads are those that the proxies are compared under.
 var relayLoads = []load{
-	{"keep-alive, 64 connections", "/", []string{"-c64"}},
-	{"keep-alive, 1,000 connections", "/", []string{"-c1000"}},
-	{"a new connection for each request", "/", []string{"-c64", "-H", "Connection: close"}},
-	{"64 KiB", "/64k", []string{"-c64"}},
-	{"1 MiB", "/1m", []string{"-c16"}},
+	{"keep-alive, 64 connections", "/", wrk("-c64")},
+	{"keep-alive, 1,000 connections", "/", wrk("-c1000")},
+	{"a new connection for each request", "/", wrk("-c64", "-H", "Connection: close")},
+	{"64 KiB", "/64k", wrk("-c64")},
+	{"1 MiB", "/1m", wrk("-c16")},
 }
 
 // target is where a load goes, and what is measured of it.
@@ -44,6 +37,7 @@ type target struct {
 	loadOn  int // the CPU that loads have for themselves, or anyCPU
 
 	perRequest [maxLoads][]float64 // µs of CPU, by load
+	withClient [maxLoads][]float64 // the same and what the client used, by load
 	perSecond  [maxLoads][]float64 // requests, by load
 }
 
@@ -121,30 +115,23 @@ well, as with "nginx, 1:1"; nginx and haproxy leave out the second one, since th
 
 // measure puts a load on t once.
 func (t *target) measure(i int, l load) error {
-	args := append([]string{"-t1", fmt.Sprintf("-d%ds", t.seconds)}, l.args...)
 	before, err := cpuTimes(t.pids)
 	if err != nil {
 		return err
 	}
 	began := time.Now()
-	wrk, err := findTool("wrk")
+	requests, client, err := l.run(t.loadOn, t.seconds, fmt.Sprintf("http://127.0.0.1:%d%s", t.port, l.path))
 	if err != nil {
 		return err
-	}
-	out, err := onCPU(t.loadOn, wrk, append(args, fmt.Sprintf("http://127.0.0.1:%d%s", t.port, l.path))...).CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("wrk: %w\n%s", err, out)
 	}
 	took := time.Since(began)
 	after, err := cpuTimes(t.pids)
 	if err != nil {
 		return err
 	}
-	requests, err := requestsOf(string(out))
-	if err != nil {
-		return err
-	}
-	t.perRequest[i] = append(t.perRequest[i], float64((after-before).Microseconds())/requests)
+	server := after - before
+	t.perRequest[i] = append(t.perRequest[i], float64(server.Microseconds())/requests)
+	t.withClient[i] = append(t.withClient[i], float64((server+client).Microseconds())/requests)
 	t.perSecond[i] = append(t.perSecond[i], requests/took.Seconds())
 	return nil
 }
@@ -162,24 +149,6 @@ func onCPU(cpu int, name string, args ...string) *exec.Cmd {
 		return exec.Command(name, args...)
 	}
 	return exec.Command("taskset", append([]string{"-c", strconv.Itoa(cpu), name}, args...)...)
-}
-
-// requestsOf reads how many requests wrk says were answered, all of them well.
-func requestsOf(out string) (float64, error) {
-	for _, bad := range []string{"Socket errors", "Non-2xx"} {
-		if strings.Contains(out, bad) {
-			return 0, fmt.Errorf("not all requests were answered:\n%s", out)
-		}
-	}
-	for line := range strings.Lines(out) {
-		if n, _, ok := strings.Cut(strings.TrimSpace(line), " requests in "); ok {
-			requests, err := strconv.ParseFloat(n, 64)
-			if err == nil && requests > 0 {
-				return requests, nil
-			}
-		}
-	}
-	return 0, fmt.Errorf("wrk counted nothing:\n%s", out)
 }
 
 func writeProxies(w *strings.Builder, proxies []*target) {
