@@ -234,24 +234,27 @@ func (m *matrix) check(c counting, kind string) {
 	}
 	var a appStatus
 	var served map[string]uint64
+	answered := func(in instanceStatus) bool {
+		return in.Status == nil || strings.HasPrefix(kind, "h2c") || in.Status["2xx"] == served[in.ID]
+	}
 	agree := func() bool {
 		a, served = m.w.status().app(c.name), c.served(m.w, countingInstances)
 		for _, in := range a.Instances {
-			if in.RequestsTotal == nil || *in.RequestsTotal != served[in.ID] {
+			if in.RequestsTotal == nil || *in.RequestsTotal != served[in.ID] || !answered(in) {
 				return false
 			}
 		}
 		return true
 	}
 	for end := time.Now().Add(deadline / 6); !agree() && time.Now().Before(end); {
-		time.Sleep(10 * time.Millisecond) // until it is asked again
+		time.Sleep(10 * time.Millisecond) // what is told may have been read before the last answers
 	}
 	for _, in := range a.Instances {
 		if in.RequestsTotal == nil || *in.RequestsTotal != served[in.ID] || !in.RequestsExact {
 			m.t.Errorf("%s of %s: counted %v, served %v; %+v", kind, c.name, value(in.RequestsTotal), served, in)
 			continue
 		}
-		if known := in.Status != nil; known != m.right.statuses || known && !strings.HasPrefix(kind, "h2c") && in.Status["2xx"] != served[in.ID] {
+		if known := in.Status != nil; known != m.right.statuses || !answered(in) {
 			m.t.Errorf("%s of %s: statuses %v, served %v", kind, c.name, in.Status, served)
 		}
 		if in.ConnectionsOpen == nil || in.ConnectionsTotal == nil || *in.ConnectionsOpen > *in.ConnectionsTotal || in.BytesIn == nil || in.Queue == nil {

@@ -128,11 +128,12 @@ type requestsReader struct {
 }
 
 type requestsSeat struct {
-	_    structs.HostLayout
-	Key  requestsKey
-	Use  uint32
-	Conn requestsConn
-	Room [8]uint64
+	_      structs.HostLayout
+	Key    requestsKey
+	Use    uint32
+	Conn   requestsConn
+	SentAt int64
+	Room   [7]uint64
 }
 
 // Names of all BPF objects in the ELF.

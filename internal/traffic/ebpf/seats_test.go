@@ -163,7 +163,7 @@ func TestSeatOfAHandshake(t *testing.T) {
 	}
 }
 
-// A connection that has been silent for long gives up its seat, in the middle of a
+// A connection that has asked nothing for long gives up its seat, in the middle of a
 // request, and goes on where it was.
 func TestSeatOfTheSilent(t *testing.T) {
 	c := newCounter(t, 1)
@@ -191,6 +191,76 @@ func TestSeatOfTheSilent(t *testing.T) {
 	}
 	if got := read(t, c, 0); got.ConnsTotal != 2 || got.Requests != 4 || got.Resynced != 0 {
 		t.Errorf("counted %+v", got)
+	}
+}
+
+// A connection that has ended, as far as can be told, does not keep its seat from others.
+func TestSeatOfWhoHasEnded(t *testing.T) {
+	for name, end := range map[string]func(t *testing.T, c *Counter, p *peer, served *net.TCPConn){
+		"reset by the client": func(_ *testing.T, _ *Counter, p *peer, _ *net.TCPConn) {
+			p.write(p.seq+uint32(len(get)), p.acks, rst|ack, nil)
+		},
+		"closed by the server, and the client only knows": func(_ *testing.T, _ *Counter, p *peer, served *net.TCPConn) {
+			served.Close()
+			p.write(p.seq+uint32(len(get)), p.acks+1, ack, nil)
+		},
+		"disowned": func(t *testing.T, c *Counter, _ *peer, served *net.TCPConn) {
+			disown(t, c, 0, served)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCounter(t, 1)
+			w := newWire(t)
+			ln := w.listen(t, c, 0)
+			p := w.dial(t, 20000, port(ln), 1000)
+			p.send(0, get)
+			served, err := ln.AcceptTCP()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer served.Close()
+			if _, err := io.ReadFull(served, make([]byte, len(get))); err != nil {
+				t.Fatal(err)
+			}
+			end(t, c, p, served)
+			w.dial(t, rival(20000), port(ln), 5000).send(0, get)
+			for _, s := range seated(t, c) {
+				if client := swap(int(uint16(s.Key.Ports))); client != rival(20000) {
+					t.Errorf("port %d has the seat, want %d", client, rival(20000))
+				}
+			}
+			want := uint64(2)
+			if name == "disowned" {
+				want = 1
+			}
+			if got := read(t, c, 0); got.ConnsTotal != want || got.Requests != want || got.Resynced != 0 {
+				t.Errorf("counted %+v, want %d connections and requests", got, want)
+			}
+		})
+	}
+}
+
+// What is known of a connection that had no seat is not taken for that of the next one
+// with the same ports.
+func TestPortsUsedAgainWithoutASeat(t *testing.T) {
+	c := newCounter(t, 1)
+	w := newWire(t)
+	ln := w.listen(t, c, 0)
+	reset := func(p *peer) { p.write(p.seq+uint32(len(get)), p.acks, rst|ack, nil) }
+	holder := w.dial(t, 20000, port(ln), 1000)
+	holder.send(0, get)
+	first := w.dial(t, rival(20000), port(ln), 1<<20)
+	first.send(0, get)
+	reset(first)
+	reset(holder)
+	again := &peer{t: t, wire: w, from: rival(20000), to: port(ln), seq: 2000}
+	again.write(again.seq, 0, syn, nil)
+	again.answered()
+	w.dial(t, 20000, port(ln), 3000).send(0, get) // displaces it
+	again.write(again.seq, again.acks, ack, nil)
+	again.send(0, get)
+	if got := read(t, c, 0); got.ConnsTotal != 4 || got.Requests != 4 || got.Resynced != 0 {
+		t.Errorf("counted %+v, want 4 connections and requests", got)
 	}
 }
 

@@ -95,6 +95,7 @@ func openTun() (*os.File, error) {
 const (
 	fin = 1
 	syn = 2
+	rst = 4
 	ack = 16
 )
 

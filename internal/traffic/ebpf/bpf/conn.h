@@ -71,14 +71,16 @@ struct side {
 };
 
 // conn is a connection. Two CPUs may see packets of the client at the same time: only the
-// holder of lock changes anything but out and of, and counted, which is only changed
-// atomically. What the CPUs of both sides need comes first. What belongs together is in
-// one line of the cache, where conn follows on 40 bytes.
+// holder of lock changes anything, but for out and of, which are the server's side's, and
+// for counted, which is only changed atomically while it lasts. What the CPUs of both sides
+// need comes first. What belongs together is in one line of the cache, where conn follows
+// on 40 bytes.
 struct conn {
 	__u32 lock;
 	__u32 slot;
 	__u64 counted;   // what the totals have of it: requests, and the flags above
-	__u64 asked_at;  // when the head of the last request ended; before one, when it was made
+	__u64 asked_at;  // when the head of the last request ended; before one, when it was made;
+	                 // 0: others may have its seat
 
 	struct side in;  // what the client sends
 	__u32 parked;    // sequence number behind the last byte parked

@@ -30,6 +30,7 @@ int disown(struct disowned *d)
 	counted = __sync_fetch_and_or(&conn->counted, DISOWNED);
 	if (counted & DISOWNED)
 		return 0;
+	conn->asked_at = 0; // its filter, which would see its end, is detached next
 	__sync_fetch_and_add(&n->conns, -1ULL);
 	__sync_fetch_and_add(&n->requests, -(counted & REQUESTS));
 	__sync_fetch_and_add(&n->unparsed, counted & UNPARSED ? -1ULL : 0);

@@ -140,8 +140,9 @@ static __always_inline void asked(struct run *x)
 	count(x);
 }
 
-// sent_at is when a packet is sent: TCP has asked the clock of bpf_ktime_get_ns already
-// (net/ipv4/tcp_output.c, since Linux 4.20).
+// sent_at is when a packet is sent: TCP has asked the clock of bpf_ktime_get_ns already,
+// or will wait until then if it paces what it sends (net/ipv4/tcp_output.c, since Linux
+// 4.20).
 static __always_inline __u64 sent_at(struct __sk_buff *skb)
 {
 	__u64 at = skb->tstamp;

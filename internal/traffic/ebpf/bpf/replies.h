@@ -2,7 +2,8 @@
 // A program of a cgroup sees all packets that sockets of its processes send, with
 // data from the IP header on; those of known connections are read. Packets of one
 // connection come in order here, but for those sent again, and one at a time: TCP sends
-// with its socket locked. Needs CAP_BPF and CAP_NET_ADMIN. Included once, by requests.c.
+// with its socket locked, and only a queue of netfilter's (NFQUEUE) would go on without
+// that; what it could confuse are that connection's statuses. Needs CAP_BPF and CAP_NET_ADMIN. Included once, by requests.c.
 
 #include <linux/in.h>
 #include <linux/ip.h>
@@ -37,9 +38,10 @@ static long lend(__u32 level, struct run *x)
 	return 1;
 }
 
-// give_back needs no barrier: whoever is lent r next is on the same CPU.
+// give_back needs no barrier but for the compiler: who is lent r next is on the same CPU.
 static __always_inline void give_back(struct reader *r)
 {
+	asm volatile("" ::: "memory");
 	*(volatile __u32 *)&r->taken = 0;
 }
 
@@ -144,7 +146,9 @@ int sent(struct __sk_buff *skb)
 		return 1;
 
 	x.c = &x.conn->out;
-	if (!seated)
+	if (seated)
+		s->sent_at = skb->tstamp;
+	else
 		of = OPEN;
 	if (x.conn->of != of) {
 		x.conn->of = of;

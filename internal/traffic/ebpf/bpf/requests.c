@@ -271,6 +271,8 @@ static __noinline int packet(struct run *x)
 	r->base = r->off;
 	r->window.len = 0;
 	bpf_loop(MAX_STEPS, step, x, 0);
+	if ((__s32)(x->conn->parked - c->next) < 0)
+		x->conn->parked = c->next; // not to come before it again when numbers run over
 	return 0;
 }
 
@@ -291,6 +293,7 @@ static __always_inline int hold(struct run *x)
 
 static __always_inline void release(struct run *x)
 {
+	asm volatile("" ::: "memory");
 	if (ordered)
 		*(volatile __u32 *)&x->conn->lock = 0;
 	else
@@ -375,7 +378,12 @@ static __noinline int at_seat(struct run *x, struct seat *s, struct key *key)
 	const struct arrival *p = &x->r->packet;
 	int mine = s->use != EMPTY && same(&s->key, key);
 
-	if (p->tcp.syn && (mine || (!by_clusterd(x->skb, key) && vacate(s)))) {
+	if (p->tcp.syn && by_clusterd(x->skb, key)) {
+		if (mine) // whoever had these ports before is gone
+			s->use = EMPTY;
+		return 0;
+	}
+	if (p->tcp.syn && (mine || vacate(s))) {
 		s->key = *key;
 		s->use = BEGUN;
 		s->conn.in.next = x->seq;
@@ -444,20 +452,24 @@ int requests(struct __sk_buff *skb)
 	if (!sk || !x.r)
 		return PASS;
 	p = &x.r->packet;
-	if (bpf_skb_load_bytes(skb, 0, &p->tcp, sizeof(p->tcp)) || p->tcp.rst || (!p->tcp.ack && !p->tcp.syn))
+	if (bpf_skb_load_bytes(skb, 0, &p->tcp, sizeof(p->tcp)) || (!p->tcp.ack && !p->tcp.syn && !p->tcp.rst))
 		return PASS;
 	head = p->tcp.doff * 4;
 	p->state = sk->state;
 	p->listening = p->state == BPF_TCP_LISTEN;
-	p->bare = skb->len <= head;
+	p->bare = skb->len <= head || p->tcp.rst;
+	if (p->state == BPF_TCP_CLOSE)
+		return PASS;
 	if (p->listening) {
+		if (p->tcp.rst)
+			return PASS;
 		if (addresses(skb, &key))
 			return PASS;
 		key.ports = (__u32)p->tcp.dest << 16 | p->tcp.source;
 	} else {
 		if (p->tcp.syn)
 			return PASS;
-		if (p->bare && !p->tcp.fin && p->state != BPF_TCP_CLOSING && p->state != BPF_TCP_LAST_ACK)
+		if (p->bare && !p->tcp.fin && !p->tcp.rst && (p->state == BPF_TCP_ESTABLISHED || p->state == BPF_TCP_CLOSE_WAIT))
 			return PASS; // most of what comes while a large response is sent
 		name(skb, sk, &key);
 	}
@@ -492,8 +504,8 @@ int requests(struct __sk_buff *skb)
 		x.r->id = (__u64)(seated ? s->use : 0) << 32 | (mix(&key) ^ key.ports);
 		packet(&x);
 	}
-	if (seated && !p->listening && ended(s, p))
-		s->use = EMPTY;
+	if (seated && !p->listening)
+		leave(&x, s, p);
 	release(&x);
 	return PASS;
 missed:

@@ -1,10 +1,10 @@
 // Where most connections are. A seat is for those whose addresses and ports come to
 // its number, one at a time, and found without a search; who finds it taken goes to
-// conns. Clients of one host, whose ports differ, do not take each other's. Included
-// once, by requests.c.
+// conns. The ports that one host gives to clients have different seats: on Linux, as a
+// rule, the even ones of 28,232. Included once, by requests.c.
 
-#define SEATS 16384           // of a host's 28,232 ports, Linux gives every second to clients
-#define SILENT (900ULL << 30) // ns, a quarter of an hour: the seat is taken from who says nothing
+#define SEATS 16384
+#define LONG (900LL << 30) // ns, a quarter of an hour: the seat is taken from who asks nothing
 
 // What seat.use may be besides what an open connection is called.
 enum use {
@@ -20,7 +20,8 @@ struct seat {
 	struct key key;
 	__u32 use;
 	struct conn conn;
-	__u64 room[8];
+	__s64 sent_at; // when something was last sent to it, if that is watched
+	__u64 room[7];
 };
 
 _Static_assert(__builtin_offsetof(struct seat, conn.in) == 64, "what both sides need is a line");
@@ -85,16 +86,29 @@ static __always_inline void begin(struct conn *conn, __u32 slot, __u32 next, int
 	conn->waiting = 0;
 }
 
+// idle tells whether an open connection may lose its seat: it has ended, as far as can be
+// told, or for long nothing was asked, nor anything sent that somebody might be reading now.
+// What waits in parked does so by the number of the seat.
+static __always_inline int idle(const struct seat *s)
+{
+	__s64 now = bpf_ktime_get_ns();
+
+	if ((__s32)(s->conn.parked - s->conn.in.next) > 0)
+		return 0;
+	return !s->conn.asked_at || (now - (__s64)s->conn.asked_at >= LONG && now - s->sent_at >= LONG);
+}
+
 // vacate gets whoever has a seat that is held to conns or syns, if a newcomer comes
-// before them: who has not done the handshake, or has long said nothing.
+// before them: who is idle, or has not done the handshake.
 static __always_inline int vacate(struct seat *s)
 {
 	struct conn *moved;
 
 	if (s->use == BEGUN) {
 		bpf_map_update_elem(&syns, &s->key, &s->conn.in.next, BPF_ANY);
+		bpf_map_delete_elem(&conns, &s->key); // whoever had these ports before
 	} else if (s->use != EMPTY) {
-		if (bpf_ktime_get_ns() - s->conn.asked_at < SILENT)
+		if (!idle(s))
 			return 0;
 		bpf_map_update_elem(&conns, &s->key, &s->conn, BPF_ANY);
 		moved = bpf_map_lookup_elem(&conns, &s->key);
@@ -107,17 +121,32 @@ static __always_inline int vacate(struct seat *s)
 	return 1;
 }
 
-// ended tells whether a packet to the connection's own socket, which has been read, is the
-// last of it that matters: both sides are done, and the client has all.
-static __always_inline int ended(const struct seat *s, const struct arrival *p)
+// acknowledged tells whether a packet says that the client has all that was sent, the end
+// included. Where that is not watched, it is taken for granted.
+static __always_inline int acknowledged(const struct seat *s, const struct arrival *p)
 {
-	const struct conn *conn = &s->conn;
+	return s->conn.of != s->use || bpf_ntohl(p->tcp.ack_seq) == s->conn.out.next + 1;
+}
 
-	if (p->state == BPF_TCP_FIN_WAIT1 || p->state == BPF_TCP_FIN_WAIT2) {
-		if (!p->tcp.fin || conn->in.next != p->end)
-			return 0;
-	} else if (p->state != BPF_TCP_CLOSING && p->state != BPF_TCP_LAST_ACK) {
-		return 0;
+// leave gives up a seat with a packet to the connection's own socket, which has been read,
+// if it is the last of it that matters: both sides are done, and the client has all. If
+// that cannot be told, it lets others have the seat: a process that has closed a
+// connection does not get, nor does the filter, what a client says when it ends its side.
+static __always_inline void leave(struct run *x, struct seat *s, const struct arrival *p)
+{
+	struct conn *conn = &s->conn;
+
+	if (p->tcp.rst) {
+		if (x->seq == conn->in.next)
+			conn->asked_at = 0;
+	} else if (p->state == BPF_TCP_FIN_WAIT1 || p->state == BPF_TCP_FIN_WAIT2) {
+		if (p->state == BPF_TCP_FIN_WAIT1 && !acknowledged(s, p))
+			return;
+		if (p->tcp.fin && conn->in.next == p->end)
+			s->use = EMPTY;
+		else if (p->bare)
+			conn->asked_at = 0;
+	} else if ((p->state == BPF_TCP_CLOSING || p->state == BPF_TCP_LAST_ACK) && acknowledged(s, p)) {
+		s->use = EMPTY;
 	}
-	return p->state == BPF_TCP_FIN_WAIT2 || conn->of != s->use || bpf_ntohl(p->tcp.ack_seq) == conn->out.next + 1;
 }
