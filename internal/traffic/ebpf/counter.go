@@ -57,7 +57,7 @@ type incoming struct {
 	Disown   *ebpf.Program `ebpf:"disown"`
 }
 
-// New makes a Counter for slots 0 to maxSlots-1. It takes some 22 MB of kernel
+// New makes a Counter for slots 0 to maxSlots-1. It takes some 23 MB of kernel
 // memory, enough for 65,536 connections at a time, however many slots there
 // are: one Counter is meant to serve a whole process. Loading takes some 40 ms.
 func New(maxSlots int) (*Counter, error) {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -191,6 +192,118 @@ func TestSeatOfTheSilent(t *testing.T) {
 	}
 	if got := read(t, c, 0); got.ConnsTotal != 2 || got.Requests != 4 || got.Resynced != 0 {
 		t.Errorf("counted %+v", got)
+	}
+}
+
+// A connection of which packets wait for one before them keeps its seat, by which they
+// are found.
+func TestSeatWithPacketsWaiting(t *testing.T) {
+	c := newCounter(t, 1)
+	w := newWire(t)
+	ln := w.listen(t, c, 0)
+	p := w.dial(t, 20000, port(ln), 1000)
+	p.send(0, get)
+	p.send(len(get)+9, get[9:]+get)
+	for at, s := range seated(t, c) {
+		s.Conn.AskedAt = now(t) - uint64(20*time.Minute)
+		if err := c.incoming.Seats.Put(at, s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.dial(t, rival(20000), port(ln), 5000).send(0, get)
+	p.send(len(get), get[:9])
+	if got := read(t, c, 0); got.ConnsTotal != 2 || got.Requests != 4 || got.Resynced != 0 {
+		t.Errorf("counted %+v, want 2 connections and 4 requests", got)
+	}
+}
+
+// A connection to which something is sent keeps its seat, however long ago it has asked.
+func TestSeatWhileSending(t *testing.T) {
+	c := newCounter(t, 1)
+	watch(t, c)
+	ln := listen(t, c, 0, "tcp4", "127.0.0.1:0")
+	conn, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	served, err := ln.AcceptTCP()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer served.Close()
+	for _, step := range []struct {
+		to   net.Conn
+		from net.Conn
+		send string
+	}{{conn, served, get}, {served, conn, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx"}} {
+		if _, err := io.WriteString(step.to, step.send); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(step.from, make([]byte, len(step.send))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for at, s := range seated(t, c) {
+		s.Conn.AskedAt = now(t) - uint64(20*time.Minute)
+		if err := c.incoming.Seats.Put(at, s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	own := uint16(conn.LocalAddr().(*net.TCPAddr).Port)
+	other := net.Dialer{LocalAddr: &net.TCPAddr{Port: int(rival(own))}}
+	other.SetMultipathTCP(false)
+	second, err := other.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second.Close()
+	for _, s := range seated(t, c) {
+		if client := swap(int(uint16(s.Key.Ports))); client != own {
+			t.Errorf("port %d has the seat, want %d", client, own)
+		}
+	}
+}
+
+// A probe over ::1 does not count, nor when an ordinary client has had its port before
+// and was not seen to end.
+func TestProbeOnPortsUsedBefore(t *testing.T) {
+	if !haveIPv6() {
+		missing(t, "this machine has no IPv6")
+	}
+	c := newCounter(t, 1)
+	ln := listen(t, c, 0, "tcp6", "[::1]:0")
+	local := &net.TCPAddr{IP: net.IPv6loopback}
+	for _, hops := range []int{64, 200} {
+		dialer := net.Dialer{LocalAddr: local, Control: func(_, _ string, raw syscall.RawConn) error {
+			return raw.Control(func(fd uintptr) {
+				if err := unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_UNICAST_HOPS, hops); err != nil {
+					t.Error(err)
+				}
+			})
+		}}
+		dialer.SetMultipathTCP(false)
+		conn, err := dialer.Dial("tcp", ln.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		local = conn.LocalAddr().(*net.TCPAddr)
+		served, err := ln.AcceptTCP()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer served.Close()
+		if _, err := io.WriteString(conn, get); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(served, make([]byte, len(get))); err != nil {
+			t.Fatal(err)
+		}
+		conn.(*net.TCPConn).SetLinger(0) // it resets
+		conn.Close()
+	}
+	if got := read(t, c, 0); got.ConnsTotal != 1 || got.Requests != 1 || got.Resynced != 0 {
+		t.Errorf("counted %+v, want the ordinary client's connection and request", got)
 	}
 }
 

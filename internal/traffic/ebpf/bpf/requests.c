@@ -246,7 +246,9 @@ static __always_inline void lose(struct run *x, __u32 seq)
 	}
 }
 
-// packet reads the packet in x->r, whose first byte is x->seq.
+// packet reads the packet in x->r, whose first byte is x->seq. It is a function of its own,
+// as are at_seat and elsewhere, to have its own part of the stack: a verifier without
+// CAP_PERFMON lets no number be kept where a pointer was.
 static __noinline int packet(struct run *x)
 {
 	struct reader *r = x->r;
