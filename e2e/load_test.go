@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -88,12 +89,23 @@ func (l *load) endAtMost(t testing.TB, books string, late int) balance {
 	served, failed := l.finish()
 	b := balanceOf(t, books)
 	if len(failed) > b.owed+late {
-		t.Errorf("%d of %d clients were not served, and at most %d of them had been accepted; the first: %v",
-			len(failed), served+len(failed), b.owed+late, failed[0])
+		t.Errorf("%d of %d clients were not served, and at most %d of them had been accepted: %s",
+			len(failed), served+len(failed), b.owed+late, kinds(failed))
 	}
 	t.Logf("%d clients were served and %d were not", served, len(failed))
 	return b
 }
+
+// kinds tells how often each error came, without the ports that clients had.
+func kinds(failed []error) string {
+	n := map[string]int{}
+	for _, err := range failed {
+		n[clientPort.ReplaceAllString(err.Error(), "$1->")]++
+	}
+	return fmt.Sprint(n)
+}
+
+var clientPort = regexp.MustCompile(`(127\.0\.0\.1):\d+->`)
 
 // direct is the table of an app whose instances are a listenChild of a mode on a
 // port of their own: hard-coded, or given with listen = "fd".

@@ -108,7 +108,7 @@ func (d *Direct) listen(c *caller, s socket, queue int) (verdict, Listening, err
 		return proceed, Listening{}, err
 	}
 	for _, h := range d.Front.Sockets(d.Owner) {
-		if !d.open(h) {
+		if !d.open(h) && c.Valid() { // not since all of its processes are dying
 			d.Front.ReleaseSocket(d.Owner, h) // it has been closed, as after a look for a free port
 		}
 	}

@@ -63,6 +63,7 @@ type Front struct {
 	cohorts   []*cohort
 	held      []*held
 	standings map[Owner]standing
+	ended     map[Owner]bool // and not forgotten
 	closed    bool
 	handed    bool           // and what it held goes on in another Front
 	left      netip.AddrPort // where that was, for DialAny
@@ -84,7 +85,7 @@ func NewFront(opts FrontOptions) *Front {
 	if opts.Orphan == nil {
 		opts.Orphan = func(conn net.Conn) { conn.Close() }
 	}
-	f := &Front{opts: opts, standings: map[Owner]standing{}}
+	f := &Front{opts: opts, standings: map[Owner]standing{}, ended: map[Owner]bool{}}
 	f.life, f.end = context.WithCancel(context.Background())
 	return f
 }
@@ -131,9 +132,7 @@ func (f *Front) admitSocket(h *held, wild bool) error {
 		return os.NewSyscallError("fstat", err)
 	}
 	h.inode = st.Ino
-	if h.standing = joined; f.standings[h.owner] == live {
-		h.standing = live
-	}
+	h.standing = f.beginning(h.owner)
 	c, err := f.cohortAt(at, st.Uid, wild)
 	if err != nil {
 		return err
@@ -262,15 +261,40 @@ func (f *Front) Admit(o Owner) { f.stand(o, live) }
 
 // Ended says that the process of o is gone. Its sockets stay for the successor:
 // what is in their queues waits. They get new connections only while no slot is
-// live.
+// live. Until Forget, nothing makes o come back: the call of a process, or a Drain,
+// may be on its way still.
 func (f *Front) Ended(o Owner) { f.stand(o, vacant) }
 
 func (f *Front) stand(o Owner, s standing) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	switch {
+	case s == vacant:
+		f.ended[o] = true
+	case f.ended[o]:
+		return
+	}
 	f.standings[o] = s
 	f.restand(o)
-	f.forget()
+	f.prune()
+}
+
+// Forget says that nothing is left that could act for o, which has ended.
+func (f *Front) Forget(o Owner) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.ended, o)
+}
+
+// beginning is how a socket stands that o has now.
+func (f *Front) beginning(o Owner) standing {
+	switch {
+	case f.ended[o]:
+		return vacant
+	case f.standings[o] == live:
+		return live
+	}
+	return joined
 }
 
 // restand carries the standing of o over to its sockets.
@@ -291,8 +315,8 @@ func (f *Front) steerAll() {
 	}
 }
 
-// forget drops generations that are gone and hold nothing.
-func (f *Front) forget() {
+// prune drops generations that are gone and hold nothing.
+func (f *Front) prune() {
 	for o, s := range f.standings {
 		if s == vacant && !slices.ContainsFunc(f.held, func(h *held) bool { return h.owner == o }) {
 			delete(f.standings, o)
@@ -331,7 +355,7 @@ func (f *Front) drop(h *held) {
 	f.held = slices.DeleteFunc(f.held, same)
 	c.held = slices.DeleteFunc(c.held, same)
 	f.dropEmpty(c)
-	f.forget()
+	f.prune()
 }
 
 // dropEmpty ends a cohort when no slot is left in it.

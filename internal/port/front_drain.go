@@ -118,10 +118,13 @@ func (f *Front) ReleaseSocket(o Owner, socket Held) {
 	f.retire(func(h *held) bool { return h.owner == o && h.inode == socket.Inode })
 }
 
-// ReleaseVacant is Release for what earlier processes of a slot have left and the
-// present one did not want.
-func (f *Front) ReleaseVacant(slot int) {
-	f.retire(func(h *held) bool { return h.owner.Slot == slot && h.standing == vacant })
+// ReleaseVacant is Release for what earlier processes of a slot have left and o, the
+// present one, did not want. Once o is live no more, it does nothing: what is vacant
+// may be its own by then, for a successor.
+func (f *Front) ReleaseVacant(o Owner) {
+	f.retire(func(h *held) bool {
+		return f.standings[o] == live && h.owner.Slot == o.Slot && h.standing == vacant
+	})
 }
 
 // GiveUp closes all sockets of a slot, like Release: nobody will come to accept

@@ -368,6 +368,85 @@ func testSuccessorGetsTheQueue(t *testing.T, program func(*FrontOptions)) {
 	}
 }
 
+// Whoever looks at a process in the moment in which it ends leaves its socket to the
+// successor, which has what it does not want closed.
+func TestLookAtTheDead(t *testing.T) {
+	s := newStage(t, anyIPv4)
+	old, successor := Owner{0, 1}, Owner{0, 2}
+	v := s.start(old)
+	clients := s.connect(1)
+	v.exit()
+	s.Ended(old)
+	s.ReleaseVacant(old)
+	if n := s.queueOf(0); n != len(clients) {
+		t.Errorf("%d wait, want %d", n, len(clients))
+	}
+	v = s.join(successor)
+	s.ReleaseVacant(successor)
+	if !s.isVacant(0) {
+		t.Error("closed before the successor was ready")
+	}
+	v.serve()
+	s.Admit(successor)
+	s.ReleaseVacant(successor)
+	eventually(t, "who waited is served by others", func() bool { return v.served()+len(s.orphans) == len(clients) })
+	if s.isVacant(0) {
+		t.Error("the socket that the successor did not want is there still")
+	}
+}
+
+// What is done for a process after its end leaves its sockets to the successor.
+func TestLateForTheDead(t *testing.T) {
+	for name, late := range map[string]func(*stage, Owner){
+		"drain": func(s *stage, o Owner) {
+			s.start(o).exit()
+			s.Ended(o)
+			if err := s.Drain(s.t.Context(), o); err != nil {
+				s.t.Error(err)
+			}
+		},
+		"join": func(s *stage, o Owner) {
+			s.Ended(o)
+			s.start(o).exit()
+		},
+		"occupy": func(s *stage, o Owner) {
+			before := Owner{o.Slot, o.Generation - 1}
+			s.start(before).exit()
+			s.Ended(before)
+			s.Ended(o)
+			if err := s.Occupy(o, s.at); err != nil {
+				s.t.Error(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStage(t, anyIPv4)
+			dead := Owner{0, 2}
+			late(s, dead)
+			s.connect(1)
+			if n := s.queueOf(0); n != 1 {
+				t.Errorf("%d wait for the slot, want 1", n)
+			}
+			if !s.isVacant(0) {
+				t.Error("the successor gets nothing")
+			}
+			s.Forget(dead)
+			if len(s.ended) > 1 || len(s.standings) > 1 {
+				t.Errorf("remembered: %v, %v", s.ended, s.standings)
+			}
+		})
+	}
+}
+
+// isVacant tells whether a slot has something for its next process.
+func (s *stage) isVacant(slot int) bool {
+	fd, ok := s.Vacant(slot, s.at)
+	if ok {
+		unix.Close(fd)
+	}
+	return ok
+}
+
 func (s *stage) hasListening(o Owner) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

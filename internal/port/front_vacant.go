@@ -37,12 +37,11 @@ func (f *Front) Occupy(o Owner, at Addr) error {
 	if h == nil {
 		return fmt.Errorf("occupy the socket of slot %d at %s: none is vacant", o.Slot, at)
 	}
-	if h.standing = joined; f.standings[o] == live {
-		h.standing = live
-	}
+	h.standing = f.beginning(o)
 	h.owner, f.standings[o] = o, h.standing
+	h.seen, h.unseen = descriptor{}, 0
 	h.unwatch()
-	f.forget()
+	f.prune()
 	var err error
 	if !h.listening { // its former process has shut it down
 		err = h.cohort.add(h, h.backlog)

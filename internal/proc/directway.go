@@ -248,7 +248,7 @@ func (w *directWay) reachable(at place) func() bool {
 	}
 	return func() bool {
 		// By now it has taken what it wanted.
-		f.ReleaseVacant(at.slot)
+		f.ReleaseVacant(at.owner())
 		return f.Look(at.owner(), at.members)
 	}
 }
@@ -318,7 +318,11 @@ func (w *directWay) withdraw(at place) {
 	}
 }
 
-func (w *directWay) release(place) {}
+func (w *directWay) release(at place) {
+	if w.front != nil {
+		w.front.Forget(at.owner())
+	}
+}
 
 func (w *directWay) abandon(slot int) {
 	if w.front != nil {
