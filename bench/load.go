@@ -12,34 +12,35 @@ type load struct {
 	name string
 	path string
 	sender
+	perSecond int // for senders that are told so
 }
 
 // sender is a program that sends requests, with its arguments.
 type sender struct {
 	tool     string
-	args     func(seconds int) []string
+	args     func(seconds, perSecond int) []string
 	answered func(out string) (float64, error) // how many requests were; an error unless all were
 }
 
 // wrk sends the next request as soon as one is answered.
 func wrk(args ...string) sender {
-	return sender{"wrk", func(seconds int) []string {
+	return sender{"wrk", func(seconds, _ int) []string {
 		return append([]string{"-t1", fmt.Sprintf("-d%ds", seconds)}, args...)
 	}, requestsOf}
 }
 
-// steadyRequests sends so many requests a second over so many connections.
-func steadyRequests(perSecond, connections int) sender {
-	return sender{"h2load", func(seconds int) []string {
+// steadyRequests sends the requests of a second at equal distances, over so many connections.
+func steadyRequests(connections int) sender {
+	return sender{"h2load", func(seconds, perSecond int) []string {
 		return []string{"--h1", fmt.Sprintf("-c%d", connections), fmt.Sprintf("-n%d", perSecond*seconds),
 			fmt.Sprintf("--rps=%d", perSecond/connections)}
 	}, succeeded}
 }
 
-// steadyConnections makes so many connections a second, and sends one request over
-// each. They are spread over the second: h2load would make a second's all at once.
-func steadyConnections(perSecond int) sender {
-	return sender{"h2load", func(seconds int) []string {
+// steadyConnections makes a connection for each request. They are spread over the
+// second: h2load would make a second's all at once.
+func steadyConnections() sender {
+	return sender{"h2load", func(seconds, perSecond int) []string {
 		n := perSecond * seconds
 		return []string{"--h1", fmt.Sprintf("-c%d", n), fmt.Sprintf("-n%d", n),
 			fmt.Sprintf("-r%d", perSecond/100), "--rate-period=10ms"}
@@ -48,17 +49,17 @@ func steadyConnections(perSecond int) sender {
 
 // run sends requests, and returns how many were answered and what CPU the
 // program used for that, its start included.
-func (s sender) run(cpu, seconds int, url string) (requests float64, used time.Duration, err error) {
-	tool, err := findTool(s.tool)
+func (l load) run(cpu, seconds int, url string) (requests float64, used time.Duration, err error) {
+	tool, err := findTool(l.tool)
 	if err != nil {
 		return 0, 0, err
 	}
-	cmd := onCPU(cpu, tool, append(s.args(seconds), url)...)
+	cmd := onCPU(cpu, tool, append(l.args(seconds, l.perSecond), url)...)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		return 0, 0, fmt.Errorf("%s: %w\n%s", s.tool, err, out)
+		return 0, 0, fmt.Errorf("%s: %w\n%s", l.tool, err, out)
 	}
-	requests, err = s.answered(string(out))
+	requests, err = l.answered(string(out))
 	return requests, cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), err
 }
 

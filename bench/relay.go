@@ -20,11 +20,11 @@ const (
 
 // relayLoads are those that the proxies are compared under.
 var relayLoads = []load{
-	{"keep-alive, 64 connections", "/", wrk("-c64")},
-	{"keep-alive, 1,000 connections", "/", wrk("-c1000")},
-	{"a new connection for each request", "/", wrk("-c64", "-H", "Connection: close")},
-	{"64 KiB", "/64k", wrk("-c64")},
-	{"1 MiB", "/1m", wrk("-c16")},
+	{name: "keep-alive, 64 connections", path: "/", sender: wrk("-c64")},
+	{name: "keep-alive, 1,000 connections", path: "/", sender: wrk("-c1000")},
+	{name: "a new connection for each request", path: "/", sender: wrk("-c64", "-H", "Connection: close")},
+	{name: "64 KiB", path: "/64k", sender: wrk("-c64")},
+	{name: "1 MiB", path: "/1m", sender: wrk("-c16")},
 }
 
 // target is where a load goes, and what is measured of it.
