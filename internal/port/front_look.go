@@ -1,12 +1,17 @@
 package port
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"sync"
+
+	"golang.org/x/sys/unix"
 )
 
 // closedAfter is how many looks in a row have to find a socket closed: some
@@ -15,26 +20,24 @@ const closedAfter = 3
 
 // Look tells whether o can be reached: it holds a socket. One that three looks in
 // a row have found closed or shut down in all of its processes, which pids lists,
-// is released. Look blocks for as long as it takes to read some of /proc: little
+// is released; who may not be looked into may have it open. Look blocks for as long as it takes to read some of /proc: little
 // where all sockets are where they were seen last, and then pids is not asked.
 func (f *Front) Look(o Owner, pids func() []int) (reachable bool) {
 	pids = sync.OnceValue(pids)
 	f.mu.Lock()
-	seen, shut := map[uint64]descriptor{}, map[uint64]bool{} // by inode
+	seen, open := map[uint64]descriptor{}, map[uint64]bool{} // by inode
 	for _, h := range f.held {
 		if h.owner == o {
 			seen[h.inode] = h.seen
-			shut[h.inode] = !h.listening
+			open[h.inode] = h.listening
 		}
 	}
 	f.mu.Unlock()
 	for inode, at := range seen {
-		if shut[inode] {
-			at = descriptor{}
-		} else if !at.is(inode) {
-			at.find(inode, pids())
+		if open[inode] && !at.is(inode) {
+			open[inode] = at.find(inode, pids())
+			seen[inode] = at
 		}
-		seen[inode] = at
 	}
 	f.retire(func(h *held) bool {
 		at, looked := seen[h.inode]
@@ -42,7 +45,7 @@ func (f *Front) Look(o Owner, pids func() []int) (reachable bool) {
 			return false
 		}
 		h.seen = at
-		if h.unseen++; at != (descriptor{}) {
+		if h.unseen++; open[h.inode] {
 			h.unseen = 0
 		}
 		return h.unseen >= closedAfter
@@ -69,28 +72,49 @@ func (d descriptor) is(inode uint64) bool {
 	return err == nil && to == socketLink(uint32(inode))
 }
 
-// find makes it one of the socket, or none where the processes do not have it
-// open. It looks at no more of theirs than it takes: those of listening sockets
-// are among the first.
-func (d *descriptor) find(inode uint64, pids []int) bool {
+// find makes it one of the socket, or none where no process is seen to have it open,
+// and tells whether one has it, or may have: who may not be looked into. It looks at no
+// more of their descriptors than it takes: those of listening sockets are among the first.
+func (d *descriptor) find(inode uint64, pids []int) (open bool) {
+	*d = descriptor{}
 	for _, pid := range pids {
-		if fd, ok := descriptorOf(pid, socketLink(uint32(inode))); ok {
+		fd, ok, err := descriptorOf(pid, socketLink(uint32(inode)))
+		if ok {
 			*d = descriptor{pid, fd}
 			return true
 		}
+		open = open || err != nil
 	}
-	*d = descriptor{}
-	return false
+	return open
 }
 
-func descriptorOf(pid int, link string) (fd int, ok bool) {
+// descriptorOf finds what a process has open by its link in /proc/PID/fd. An error
+// says that it may have it and not be looked into; who has ended has nothing.
+func descriptorOf(pid int, link string) (fd int, ok bool, err error) {
 	dir := fmt.Sprintf("/proc/%d/fd", pid)
-	entries, _ := os.ReadDir(dir)
+	entries, err := os.ReadDir(dir)
 	for _, e := range entries {
-		if to, err := os.Readlink(filepath.Join(dir, e.Name())); err == nil && to == link {
+		to, failed := os.Readlink(filepath.Join(dir, e.Name()))
+		if failed == nil && to == link {
 			n, err := strconv.Atoi(e.Name())
-			return n, err == nil
+			return n, err == nil, err
+		}
+		if failed != nil && !gone(failed) { // else it has been closed meanwhile
+			err = failed
 		}
 	}
-	return 0, false
+	if gone(err) || ended(pid) {
+		err = nil
+	}
+	return 0, false, err
+}
+
+func gone(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH) }
+
+// ended tells whether a process has ended and is not reaped: what it had open it has no
+// more, and nobody but root may look at that. See proc_pid_stat(5).
+func ended(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	behind := bytes.LastIndexByte(stat, ')') + 2
+	return err == nil && behind < len(stat) && (stat[behind] == 'Z' || stat[behind] == 'X')
 }

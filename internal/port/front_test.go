@@ -349,6 +349,9 @@ func testSuccessorGetsTheQueue(t *testing.T, program func(*FrontOptions)) {
 			if _, ok := s.Vacant(0, s.at); ok {
 				t.Error("the socket is vacant still")
 			}
+			if h := s.heldBy(Owner{0, 2}); !errors.Is(s.arrivals.add(h.fd), unix.EEXIST) {
+				t.Error("nobody is told of what arrives there")
+			}
 			s.Admit(Owner{0, 2})
 			next.serve()
 			if shut {
@@ -448,9 +451,22 @@ func (s *stage) isVacant(slot int) bool {
 }
 
 func (s *stage) hasListening(o Owner) bool {
+	h := s.heldBy(o)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.ContainsFunc(s.held, func(h *held) bool { return h.owner == o && h.listening })
+	return h != nil && h.listening
+}
+
+// heldBy is the held socket of o, or nil.
+func (s *stage) heldBy(o Owner) *held {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, h := range s.held {
+		if h.owner == o {
+			return h
+		}
+	}
+	return nil
 }
 
 // A slot that gives up loses nothing of its queue.

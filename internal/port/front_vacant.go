@@ -1,6 +1,7 @@
 package port
 
 import (
+	"cmp"
 	"fmt"
 
 	"golang.org/x/sys/unix"
@@ -44,7 +45,7 @@ func (f *Front) Occupy(o Owner, at Addr) error {
 	f.prune()
 	var err error
 	if !h.listening { // its former process has shut it down
-		err = h.cohort.add(h, h.backlog)
+		err = cmp.Or(h.cohort.add(h, h.backlog), f.arrivals.add(h.fd))
 	}
 	f.steer(h.cohort)
 	return err

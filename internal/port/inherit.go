@@ -1,6 +1,7 @@
 package port
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"os"
@@ -69,8 +70,9 @@ func (f *Front) inherit(o Owner, a netip.AddrPort) (int, error) {
 func Take(l Listening, pids []int) (fd int, err error) {
 	err = fmt.Errorf("find the socket at %s: nobody has it open", l.Addr)
 	for _, pid := range pids {
-		n, ok := descriptorOf(pid, socketLink(l.Inode))
+		n, ok, lookErr := descriptorOf(pid, socketLink(l.Inode))
 		if !ok {
+			err = cmp.Or(lookErr, err)
 			continue
 		}
 		pidfd, openErr := unix.PidfdOpen(pid, 0)
