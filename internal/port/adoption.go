@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net/netip"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -85,6 +86,10 @@ func (a *Adoption) Serve(l *seccomp.Listener, claim func(pid int)) error {
 	return err
 }
 
+// Served is closed when Serve is about to return, and nothing is done any more for the
+// instance.
+func (a *Adoption) Served() <-chan struct{} { return a.served }
+
 func (a *Adoption) serve(l *seccomp.Listener, claim func(pid int)) error {
 	for {
 		call, err := l.Receive()
@@ -99,17 +104,41 @@ func (a *Adoption) serve(l *seccomp.Listener, claim func(pid int)) error {
 				claim(pid)
 			}
 		}
-		c := caller{Call: call, reach: a.reach, fd: int(int32(call.Args[0]))}
-		v, err := a.decide(&c)
-		c.close()
-		if err != nil {
-			a.refuse(err)
-			v = proceed
-		}
-		if err := v.answer(call); err != nil {
+		if err := a.judge(call).answer(call); err != nil {
 			return err
 		}
 	}
+}
+
+// judge decides on a call, and waits for a while where clusterd has no descriptor or
+// memory left for that; then the call fails for this reason.
+func (a *Adoption) judge(call *seccomp.Call) verdict {
+	for start := time.Now(); ; time.Sleep(shortageTick) {
+		c := caller{Call: call, reach: a.reach, fd: int(int32(call.Args[0]))}
+		v, err := a.decide(&c)
+		c.close()
+		switch {
+		case err == nil:
+			return v
+		case !call.Valid(): // whatever went wrong, it is since the caller has died
+			return proceed
+		case !shortage(err):
+			a.refuse(err)
+			return v
+		case time.Since(start) >= shortageLimit:
+			v, _ = failure(err)
+			return v
+		}
+	}
+}
+
+const (
+	shortageTick  = 20 * time.Millisecond
+	shortageLimit = 5 * time.Second
+)
+
+func shortage(err error) bool {
+	return errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) || errors.Is(err, unix.ENOMEM) || errors.Is(err, unix.ENOBUFS)
 }
 
 // caller is a call with the descriptor it is about.

@@ -356,3 +356,57 @@ func TestBelow(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// troubled is a Berth in which a bind comes to grief before it is tried.
+type troubled struct {
+	Berth
+	bound  int // calls
+	before func(c *caller, n int) error
+}
+
+func (b *troubled) bind(c *caller, s socket, at netip.AddrPort) (verdict, error) {
+	b.bound++
+	if err := b.before(c, b.bound); err != nil {
+		return proceed, err
+	}
+	return b.Berth.bind(c, s, at)
+}
+
+// What goes wrong since a process dies says nothing of its program.
+func TestTheDeadAreNotRefused(t *testing.T) {
+	public := freePort(t)
+	b := &troubled{Berth: &Moved{Private: freePort(t)}, before: func(c *caller, _ int) error {
+		if err := unix.Kill(int(c.TID), unix.SIGKILL); err != nil {
+			return err
+		}
+		for c.Valid() {
+			time.Sleep(time.Millisecond)
+		}
+		return errors.New("its memory cannot be read")
+	}}
+	a := adopt(t, public, Share, b, fmt.Sprint("v4 ", public))
+	_ = a.cmd.Wait()
+	if err := await(t, a.ended); err != nil || b.bound != 1 {
+		t.Errorf("after %d calls it ended with %v", b.bound, err)
+	}
+	if len(a.refused) > 0 {
+		t.Errorf("refused: %s", <-a.refused)
+	}
+}
+
+// Where clusterd has no descriptors left for a while, the server waits.
+func TestShortOfDescriptors(t *testing.T) {
+	public, private := freePort(t), freePort(t)
+	b := &troubled{Berth: &Moved{Private: private}, before: func(_ *caller, n int) error {
+		if n <= 3 {
+			return fmt.Errorf("look at the caller: %w", os.NewSyscallError("pidfd_getfd", unix.EMFILE))
+		}
+		return nil
+	}}
+	a := adopt(t, public, Share, b, fmt.Sprint("v4 ", public))
+	await(t, a.listening)
+	read(t, dial(t, "127.0.0.1", private))
+	if b.bound != 4 || len(a.refused) > 0 {
+		t.Errorf("%d calls, %d refusals", b.bound, len(a.refused))
+	}
+}

@@ -11,6 +11,9 @@ import (
 // adopted.
 func (c *Cluster) onRefused(m refusedMsg) {
 	a := m.run.inst.app
+	if m.run.exited || m.run.over { // a process that dies is refused much
+		return
+	}
 	if !c.refuse(a, fmt.Errorf("%s", m.reason)) {
 		return
 	}

@@ -282,6 +282,23 @@ func (p *leader) End(ctx context.Context) {
 		}
 		poll = min(2*poll, endPollMax)
 	}
+	p.letGo()
+	if p.adoption == nil {
+		return
+	}
+	// The kernel says that nobody is left only now: since Linux 5.9 a process counts
+	// until it is reaped, to 6.10.
+	select {
+	case <-p.adoption.Served():
+	case <-time.After(servedLimit): // somebody has got out of sight
+	}
+}
+
+// servedLimit is how long the answer to the last call of a process may take.
+const servedLimit = time.Second
+
+// letGo reaps the leader.
+func (p *leader) letGo() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.gone = true

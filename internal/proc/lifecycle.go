@@ -80,7 +80,9 @@ func (c *Cluster) end(r *run, drain time.Duration) {
 	go func() {
 		ctx, cancel := context.WithTimeout(r.alive, drain)
 		defer cancel()
-		wait(ctx)
+		if r.alive.Err() == nil { // else its place is not its own any more
+			wait(ctx)
+		}
 		c.post(drainedMsg{r})
 	}()
 }
