@@ -32,7 +32,7 @@ func (w *relayWay) addSlot(slot int, c *traffic.Counters) error {
 			return err
 		}
 	}
-	w.counters = append(w.counters, c)
+	w.counters = append(w.counters[:slot:slot], c)
 	return nil
 }
 
