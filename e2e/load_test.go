@@ -304,15 +304,7 @@ func TestGivenUpQueueIsServed(t *testing.T) {
 			killWhole(t, *s.instance(id).PID)
 			d.awaitEvent(`^\S+ ` + id + ` was killed`)
 		}
-		var clients []net.Conn
-		for range 60 {
-			conn, err := net.Dial("tcp", address)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer conn.Close()
-			clients = append(clients, conn)
-		}
+		clients := w.dialMany(address, 60)
 		for _, id := range []string{"web/0", "web/1"} {
 			if in := w.status().instance(id); in.Queue == nil || *in.Queue == 0 {
 				t.Errorf("nobody waits for %s: %+v", id, in)
@@ -323,17 +315,76 @@ func TestGivenUpQueueIsServed(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, conn := range clients {
-			if err := conn.SetDeadline(time.Now().Add(deadline)); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := fmt.Fprint(conn, "GET / HTTP/1.0\r\n\r\n"); err != nil {
-				t.Fatal(err)
-			}
-			answer, err := io.ReadAll(conn)
-			if err != nil || !strings.Contains(string(answer), "(web/1)") {
-				t.Fatalf("a client got %q, %v", answer, err)
-			}
+			mustAnswer(t, conn, "(web/1)")
 		}
 		d.stop()
 	})
+}
+
+// Who waits for a predecessor that dies during its reload is served by the successor.
+func TestPredecessorDies(t *testing.T) {
+	t.Parallel()
+	for listen, mode := range map[string]string{"adopt": "listen", "fd": "inherit"} {
+		t.Run(listen, func(t *testing.T) {
+			t.Parallel()
+			eachUser(t, func(t *testing.T, w *workspace) {
+				port := w.port()
+				address := fmt.Sprintf("127.0.0.1:%d", port)
+				script := "while [ -e down ]; do sleep 0.01; done; exec " + childBinary
+				if listen == "adopt" {
+					script += " tcp4 " + address
+				}
+				w.configure(fmt.Sprintf("[apps.web]\ncommand = [\"/bin/sh\", \"-c\", %q]\nenv.%s = %q\nport = %d\nhost = \"127.0.0.1\"\nlisten = %q\n",
+					script, childVariable, mode, port, listen))
+				d := w.start()
+				d.awaitReady(1)
+				w.write("down", "")
+				reload := make(chan result, 1)
+				go func() { reload <- w.run("reload", "web") }()
+				d.awaitEvent(`^\S+ web/0 reload 1/1: successor started`)
+				killWhole(t, *w.status().instance("web/0").PID)
+				d.awaitStatus("the death to be known", func(s status) bool { return s.instance("web/0").LastExit != nil })
+				clients := w.dialMany(address, 40)
+				if err := os.Remove(filepath.Join(w.dir, "down")); err != nil {
+					t.Fatal(err)
+				}
+				for _, conn := range clients {
+					mustAnswer(t, conn, "(web/0)")
+				}
+				if r := <-reload; r.code != 0 {
+					t.Errorf("the reload: exit code %d, %s", r.code, r.stderr)
+				}
+				d.stop()
+			})
+		})
+	}
+}
+
+// dialMany makes connections that the test closes when it ends.
+func (w *workspace) dialMany(address string, n int) (clients []net.Conn) {
+	w.t.Helper()
+	for range n {
+		conn, err := net.Dial("tcp", address)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		w.t.Cleanup(func() { conn.Close() })
+		clients = append(clients, conn)
+	}
+	return clients
+}
+
+// mustAnswer requests / over a connection, of which somebody's answer has to say who it is.
+func mustAnswer(t testing.TB, conn net.Conn, who string) {
+	t.Helper()
+	if err := conn.SetDeadline(time.Now().Add(deadline)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fmt.Fprint(conn, "GET / HTTP/1.0\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := io.ReadAll(conn)
+	if err != nil || !strings.Contains(string(answer), who) {
+		t.Fatalf("a client got %q, %v", answer, err)
+	}
 }

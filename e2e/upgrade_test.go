@@ -118,6 +118,44 @@ func TestUpgradeGoesOn(t *testing.T) {
 	})
 }
 
+// What an instance accepts is counted for it, if it was not ready yet at an upgrade.
+func TestUpgradeWhileStarting(t *testing.T) {
+	t.Parallel()
+	w := newWorkspace(t)
+	port := w.port()
+	w.configure(web(port, 1, `count = "kernel"`, `ready = { exec = ["test", "-e", "late"], interval = "50ms", timeout = "5m" }`))
+	d := w.start()
+	d.awaitStatus("it to listen", func(s status) bool { return s.instance("web/0").Queue != nil })
+	w.must("upgrade")
+	w.write("late", "")
+	d.awaitReady(1)
+	clients := w.dialMany(fmt.Sprintf("127.0.0.1:%d", port), 5)
+	d.awaitStatus("what it has accepted to be counted", func(s status) bool {
+		n := s.instance("web/0").ConnectionsTotal
+		return n != nil && *n == uint64(len(clients))
+	})
+	d.stop()
+}
+
+// Whoever fails a check and serves all the same, as nobody else could, goes on to.
+func TestUpgradeWhileAiling(t *testing.T) {
+	t.Parallel()
+	w := newWorkspace(t)
+	port := w.port()
+	w.configure(web(port, 1, `listen = "relay"`, `health = { http = "/health", interval = "100ms", failures = 1000 }`))
+	d := w.start()
+	d.awaitReady(1)
+	w.write("sick-0", "")
+	d.awaitEvent(`^\S+ web/0 unready: .*; no other instance could take its connections$`)
+	mustGet(t, port, "/")
+	w.must("upgrade")
+	if in := w.status().instance("web/0"); in.State != "unready" {
+		t.Errorf("after the upgrade: %+v", in)
+	}
+	mustGet(t, port, "/")
+	d.stop()
+}
+
 // A program that cannot take over changes nothing.
 func TestUpgradeToWhatCannotTakeOver(t *testing.T) {
 	t.Parallel()

@@ -172,9 +172,6 @@ func (w *directWay) access(at place, watch port.Watch) (access, error) {
 func (w *directWay) listening(at place) func(context.Context, process, func(string)) (place, error) {
 	f, log := w.front, w.log
 	return func(ctx context.Context, p process, hint func(string)) (place, error) {
-		if w.watch != nil {
-			w.watch.join(at.owner(), p.Members)
-		}
 		switch w.listen {
 		case config.ListenAdopt:
 			return at, awaitAdopted(ctx, at.port, p, hint)
@@ -235,6 +232,9 @@ func (w *directWay) admit(at place, _ func() bool) {
 	f := w.front
 	w.serving[at.slot] = at.generation
 	f.Admit(at.owner())
+	if w.listen == config.ListenFD { // it has all that it will ever have
+		f.ReleaseVacant(at.owner())
+	}
 	w.orphans.Admit(anySlot, relay.Instance{Dial: f.DialAny})
 }
 

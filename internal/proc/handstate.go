@@ -119,6 +119,7 @@ type runState struct {
 	Hint                string
 	Ailing              int
 	AilingSince         time.Time
+	Suspended           bool
 	Unasked             bool
 	Says                string
 	MainPID             int

@@ -100,7 +100,7 @@ func healthFault(err error, times int) string {
 // recover makes a run ready that has failed its check, but not too often.
 func (c *Cluster) recover(r *run) {
 	inst := r.inst
-	r.ailing, r.ailingSince = 0, time.Time{}
+	r.ailing, r.ailingSince, r.suspended = 0, time.Time{}, false
 	alive := r.alive
 	inst.app.way.admit(r.place, func() bool { return alive.Err() == nil })
 	c.readyAgain(inst, "passed its health check")
@@ -118,6 +118,7 @@ func (c *Cluster) suspend(r *run) bool {
 	for _, other := range r.inst.app.instances {
 		if other.run != r && other.state == StateReady {
 			r.inst.app.way.drain(r.place)(over) // waits for nothing
+			r.suspended = true
 			return true
 		}
 	}

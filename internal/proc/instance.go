@@ -82,6 +82,7 @@ type run struct {
 	hint        string    // what seems to keep it from being ready
 	ailing      int       // failed health checks in a row
 	ailingSince time.Time // the first of them
+	suspended   bool      // since them, others get its new connections
 	unasked     bool      // its health cannot be checked, as has been said
 	fault       string    // why clusterd itself ends it, as a failure; "": it does not
 	says        string    // its STATUS, see sd_notify(3)

@@ -138,6 +138,7 @@ func (c *Cluster) onLaunched(m launchedMsg) {
 	r.process, r.silent, r.streams, r.notifier = m.process, m.silent, m.streams, m.notifier
 	r.launchedAt = time.Now()
 	inst.hasRun = true
+	inst.app.way.launched(r.place)
 	started := fmt.Sprintf("started, pid %d", r.process.PID())
 	if r == inst.next {
 		started = inst.step.label() + "successor " + started

@@ -80,7 +80,7 @@ func (r *run) pack(b *handover.Bag) (runState, error) {
 		Slot: r.place.slot, Generation: r.place.generation, Port: r.place.port, Private: r.place.private, Socket: r.place.socket,
 		PID: p.pid, Name: p.run, Seen: p.known(), Output: r.output.lines(), Notify: -1, Adoption: r.adoption,
 		LaunchedAt: r.launchedAt, ReadyAt: r.readyAt, Listens: r.listens, Passed: r.passed, Matched: r.matched.Load(), Late: r.late,
-		Hint: r.hint, Ailing: r.ailing, AilingSince: r.ailingSince, Unasked: r.unasked, Says: r.says,
+		Hint: r.hint, Ailing: r.ailing, AilingSince: r.ailingSince, Suspended: r.suspended, Unasked: r.unasked, Says: r.says,
 		MainPID: r.main.pid, MainStart: r.main.start,
 	}
 	var outErr, errErr, notifyErr error

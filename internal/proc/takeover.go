@@ -125,7 +125,7 @@ func (c *Cluster) takeRun(inst *instance, st runState, b *handover.Bag) (*run, e
 	r.launchedAt, r.readyAt = st.LaunchedAt, st.ReadyAt
 	r.listens, r.passed, r.late, r.hint = st.Listens, st.Passed, st.Late, st.Hint
 	r.matched.Store(st.Matched)
-	r.ailing, r.ailingSince, r.unasked, r.says = st.Ailing, st.AilingSince, st.Unasked, st.Says
+	r.ailing, r.ailingSince, r.suspended, r.unasked, r.says = st.Ailing, st.AilingSince, st.Suspended, st.Unasked, st.Says
 	if m, err := readStat(st.MainPID); st.MainPID != 0 && err == nil && m.start == st.MainStart {
 		r.main = member{st.MainPID, m}
 	}
@@ -229,12 +229,12 @@ func (c *Cluster) goOnWith(r *run) {
 		go r.serve()
 	}
 	go func() { c.post(exitedMsg{r, r.process.Exited()}) }()
-	if inst.state == StateReady {
+	inst.app.way.launched(r.place)
+	if inst.state == StateReady || r.ailing > 0 && !r.suspended {
 		alive := r.alive
 		inst.app.way.admit(r.place, func() bool { return alive.Err() == nil })
 	}
 	if !r.readyAt.IsZero() {
-		inst.app.way.rejoin(r.place)
 		c.watchHealth(r)
 		return
 	}
@@ -263,7 +263,7 @@ func (k *kernelCounts) take(st *kernelState, b *handover.Bag) {
 
 func (noPort) takeOver(wayState, *app, *handover.Bag) error { return nil }
 func (noPort) goOn()                                        {}
-func (noPort) rejoin(place)                                 {}
+func (noPort) launched(place)                               {}
 
 func (w *directWay) takeOver(st wayState, a *app, b *handover.Bag) error {
 	if w.watch != nil && st.Watch != nil && st.Front == nil {
@@ -311,7 +311,7 @@ func (w *directWay) takeOver(st wayState, a *app, b *handover.Bag) error {
 
 func (w *directWay) goOn() {}
 
-func (w *directWay) rejoin(at place) {
+func (w *directWay) launched(at place) {
 	if w.watch != nil {
 		w.watch.join(at.owner(), at.members)
 	}
@@ -341,7 +341,7 @@ func (w *relayWay) takeOver(st wayState, a *app, b *handover.Bag) error {
 	return nil
 }
 
-func (w *relayWay) rejoin(place) {}
+func (w *relayWay) launched(place) {}
 
 func (w *relayWay) goOn() {
 	if w.public != nil {

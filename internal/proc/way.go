@@ -68,9 +68,9 @@ type way interface {
 	// are admitted again before goOn, with which it begins to serve.
 	takeOver(st wayState, a *app, b *handover.Bag) error
 	goOn()
-	// rejoin tells that the process at a place served there before takeOver, and may
-	// have connections.
-	rejoin(at place)
+	// launched tells that there is a process for a place, which may get connections
+	// from here on; after takeOver, too.
+	launched(at place)
 	// withdraw tells that the process at a place is gone.
 	withdraw(at place)
 	// release gives a place back that no process uses any more.
