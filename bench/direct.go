@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	directStarts     = 8
+	directStarts     = 6
 	directRounds     = 5
 	directRunSeconds = 1
 	fastLoads        = 2
