@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"time"
 
+	"github.com/charmbracelet/x/ansi"
 	"github.com/spf13/cobra"
 
 	"clusterd/internal/control"
@@ -23,7 +24,7 @@ type logFilter struct {
 }
 
 func (f logFilter) matches(l proc.Line, shown string) bool {
-	return !l.At.Before(f.since) && (f.grep == nil || f.grep.MatchString(l.Text) || f.grep.MatchString(shown))
+	return !l.At.Before(f.since) && (f.grep == nil || f.grep.MatchString(ansi.Strip(l.Text)) || f.grep.MatchString(ansi.Strip(shown)))
 }
 
 func logsCommand(o *options) *cobra.Command {

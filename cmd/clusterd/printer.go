@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 
+	"github.com/charmbracelet/x/ansi"
 	"golang.org/x/term"
 
 	"clusterd/internal/figure"
@@ -105,7 +106,7 @@ func eventLine(l proc.Line) string {
 	if l.Instance != "" {
 		text = l.Instance + " " + text
 	}
-	return l.At.Format("15:04:05") + " " + text
+	return l.At.Local().Format("15:04:05") + " " + text
 }
 
 func (p *printer) line(w io.Writer, l proc.Line) {
@@ -125,9 +126,13 @@ func (p *printer) line(w io.Writer, l proc.Line) {
 
 // shown is a line's text for people.
 func (p *printer) shown(text string) string {
-	if !p.raw {
-		text, _ = figure.JSONLine(text)
+	if p.raw {
+		return text
 	}
+	if !p.colour {
+		text = ansi.Strip(text)
+	}
+	text, _ = figure.JSONLine(text)
 	return text
 }
 

@@ -88,7 +88,7 @@ func Size(v *uint64) string {
 	return scaled(float64(*v), 1024, "KMGTPE")
 }
 
-// Span writes seconds in at most five cells: "42s", "9m42s", "2h14m", "12d3h".
+// Span writes seconds in at most five cells: "42s", "9m42s", "2h14m", "9d23h", "12d".
 func Span(seconds float64) string {
 	s := int64(max(seconds, 0))
 	switch {
@@ -102,7 +102,7 @@ func Span(seconds float64) string {
 		return fmt.Sprintf("%dh%02dm", s/3600, s%3600/60)
 	case s < 24*3600:
 		return fmt.Sprintf("%dh", s/3600)
-	case s < 100*24*3600:
+	case s < 10*24*3600:
 		return fmt.Sprintf("%dd%dh", s/86400, s%86400/3600)
 	}
 	return fmt.Sprintf("%dd", s/86400)

@@ -18,7 +18,7 @@ func TestColumns(t *testing.T) {
 		{Percent(nil), "-"}, {Percent(ptr(3.24)), "3.2"}, {Percent(ptr(99.95)), "100"}, {Percent(ptr(1600.0)), "1600"},
 		{Size(nil), "-"}, {Size(ptr(uint64(512))), "512"}, {Size(ptr(uint64(30 << 20))), "30.0M"}, {Size(ptr(uint64(1000))), "0.98K"},
 		{Span(-1), "0s"}, {Span(42.9), "42s"}, {Span(582), "9m42s"}, {Span(3599), "59m"}, {Span(8040), "2h14m"},
-		{Span(86399), "23h"}, {Span(12*86400 + 3*3600), "12d3h"}, {Span(400 * 86400), "400d"},
+		{Span(86399), "23h"}, {Span(9*86400 + 23*3600), "9d23h"}, {Span(12*86400 + 13*3600), "12d"}, {Span(400 * 86400), "400d"},
 	} {
 		if c.got != c.want {
 			t.Errorf("%q, want %q", c.got, c.want)

@@ -45,7 +45,7 @@ func JSONLine(text string) (line string, ok bool) {
 		case message == "" && is(name, messageKeys):
 			message = plainly(value)
 		case !is(name, timeKeys):
-			rest = append(rest, name+"="+briefly(value))
+			rest = append(rest, oneLine(name)+"="+briefly(value))
 		}
 	}
 	if _, err := d.Token(); err != nil || message == "" {

@@ -9,6 +9,7 @@ func TestJSONLine(t *testing.T) {
 		{`{"level":50,"time":1,"pid":7,"hostname":"x","msg":"no"}`, "ERROR no  pid=7 hostname=x"},
 		{`{"msg":"big","n":12345678901234567890,"deep":{"a": [1, null]},"none":null}`, `big  n=12345678901234567890 deep={"a":[1,null]} none=null`},
 		{`{"msg":"two\nlines \u001b[31m","x":"\u001b"}`, `two\nlines \x1b[31m  x="\x1b"`},
+		{`{"msg":"names, too","\u001b]52;c;eA==\u0007":1,"a\nb":2}`, `names, too  \x1b]52;c;eA==\a=1 a\nb=2`},
 		{`{"severity":"INFO","message":{"a":1}}`, `INFO {"a":1}`},
 	} {
 		if got, ok := JSONLine(tt.text); !ok || got != tt.want {

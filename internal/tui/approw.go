@@ -3,6 +3,7 @@ package tui
 import (
 	"cmp"
 	"fmt"
+	"math"
 
 	"clusterd/internal/figure"
 	"clusterd/internal/proc"
@@ -27,13 +28,13 @@ func (m *model) appCells(p *pen, g grid, a *proc.AppSnapshot) {
 	mark := m.theme.mark(a.RequestsKind)
 	failed := m.recent.app(m.snapAt, a)
 	v := [columns]string{
-		colState:    m.theme.state(a.State) + " " + cmp.Or(a.Of(), string(a.State)),
+		colState:    m.stateOf(a),
 		colPort:     figure.Unknown,
 		colRestarts: figure.Few(restarts),
 		colCPU:      figure.Percent(total(a, func(in *proc.InstanceSnapshot) *float64 { return in.CPUPercent })),
 		colMemory:   figure.Size(total(a, func(in *proc.InstanceSnapshot) *uint64 { return in.RSSBytes })),
 		colOpen:     few(a.ConnectionsOpen),
-		colQueue:    few(a.Queue),
+		colQueue:    fewer(a.Queue),
 		colRequests: m.theme.requests(a.RequestsTotal, mark),
 		colRate:     m.theme.rate(a.RequestsPerS, mark),
 		colP50:      m.theme.latency(a.Latency, func(l *proc.Latency) float64 { return l.P50 }),
@@ -84,6 +85,24 @@ func few(n *uint64) string {
 		return fmt.Sprint(*n)
 	}
 	return fmt.Sprintf("%dk", min(*n/1000, 999))
+}
+
+// fewer is few in three cells.
+func fewer(n *uint64) string {
+	if n == nil {
+		return figure.Unknown
+	}
+	return figure.Few(int(min(*n, math.MaxInt32)))
+}
+
+// stateOf is an app's state in its column: how many are ready, of a thousand without
+// the sign.
+func (m *model) stateOf(a *proc.AppSnapshot) string {
+	of := cmp.Or(a.Of(), string(a.State))
+	if s := m.theme.state(a.State) + " " + of; width(s) <= columnWidths[colState] {
+		return s
+	}
+	return of
 }
 
 // appNote is an app's line from the column end on: its trend, how far a reload

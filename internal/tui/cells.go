@@ -40,6 +40,16 @@ func (t *theme) cut(text string, w int) string {
 	return ansi.Truncate(text, w, t.more)
 }
 
+// cutName shortens the name of an app or an instance to w cells: that of an app before
+// the number of the instance, which tells it from others.
+func (t *theme) cutName(name string, w int) string {
+	i := strings.LastIndexByte(name, '/')
+	if i < 0 || width(name) <= w || len(name)-i >= w {
+		return t.cut(name, w)
+	}
+	return t.cut(name[:i], w-(len(name)-i)) + name[i:]
+}
+
 // fit makes text exactly w cells wide, aligned to the left.
 func (t *theme) fit(text string, w int) string {
 	text = t.cut(text, w)

@@ -87,3 +87,19 @@ func TestSparkline(t *testing.T) {
 		}
 	}
 }
+
+func TestCutName(t *testing.T) {
+	th := themeFor(utf8NoColor)
+	for _, c := range []struct {
+		name string
+		w    int
+		want string
+	}{
+		{"web/12", 6, "web/12"}, {"notification/12", 10, "notifi…/12"}, {"notification/12", 4, "…/12"},
+		{"notification/12", 3, "no…"}, {"notification", 6, "notif…"}, {"漢字漢字/3", 6, "漢…/3"}, {"web/0", 0, ""},
+	} {
+		if got := th.cutName(c.name, c.w); got != c.want {
+			t.Errorf("%s in %d cells: %q, want %q", c.name, c.w, got, c.want)
+		}
+	}
+}

@@ -40,6 +40,7 @@ type fakeCluster struct {
 	asked   []proc.LogQuery
 	did     []proc.Action
 	doErr   error
+	logErr  error
 	looks   int // snapshots asked for
 	changes uint64
 }
@@ -68,6 +69,9 @@ func (c *fakeCluster) Detail(_ context.Context, target string) (*proc.Detail, er
 
 func (c *fakeCluster) Logs(_ context.Context, q proc.LogQuery) (proc.LogPage, error) {
 	c.asked = append(c.asked, q)
+	if c.logErr != nil {
+		return proc.LogPage{}, c.logErr
+	}
 	p := c.pages[strings.Join(q.Targets, " ")]
 	p.Next, p.Changes = q.After, c.changes
 	if n := len(p.Lines); q.After == 0 && n > q.Limit {

@@ -10,7 +10,7 @@ import (
 
 func (m *model) instanceCells(p *pen, g grid, a *proc.AppSnapshot, in *proc.InstanceSnapshot) {
 	p.gap(3)
-	p.put(plain, m.theme.fit(m.theme.line(in.ID), g.name-1))
+	p.put(plain, m.theme.fit(m.theme.cutName(m.theme.line(in.ID), g.name-1), g.name-1))
 	share := -1
 	if all := m.tree.shares[a.Name]; in.RequestsTotal != nil && a.RequestsTotal != nil {
 		share = shareOf(a, all, in)
@@ -23,7 +23,7 @@ func (m *model) instanceCells(p *pen, g grid, a *proc.AppSnapshot, in *proc.Inst
 		colCPU:      figure.Percent(in.CPUPercent),
 		colMemory:   figure.Size(in.RSSBytes),
 		colOpen:     few(in.ConnectionsOpen),
-		colQueue:    few(in.Queue),
+		colQueue:    fewer(in.Queue),
 		colRequests: m.theme.requests(in.RequestsTotal, mark),
 		colRate:     m.theme.rate(in.RequestsPerS, mark),
 		colP50:      m.theme.latency(in.Latency, func(l *proc.Latency) float64 { return l.P50 }),

@@ -18,6 +18,7 @@ type command struct {
 	inert func(*model) string      // why it does nothing now, or ""; nil: it always does
 	arg   func(*model, string) cmd // with text after its name in the palette; nil: none is taken
 	args  string                   // what text that is
+	times bool                     // several of its key that come together are one: see model.times
 }
 
 // group is the commands under one heading of the help.
@@ -87,8 +88,8 @@ func newKeyMap(t *theme, attached bool) keyMap {
 			{bind: bind("s", "s", "start"), name: "start", run: ask(proc.VerbStart), arg: askFor(proc.VerbStart), args: "TARGET"},
 			{bind: bind("x", "x", "stop"), name: "stop", run: ask(proc.VerbStop), arg: askFor(proc.VerbStop), args: "TARGET"},
 			{bind: bind("X", "X", "kill (asks)"), name: "kill", run: ask(proc.VerbKill), arg: askFor(proc.VerbKill), args: "TARGET"},
-			{bind: bind("+", "+ -", "one instance more, fewer"), name: "scale", run: scaleBy(1), arg: (*model).scaleTo, args: "N, or APP=N"},
-			{bind: bind("-", "", ""), run: scaleBy(-1)}, // in the help of +
+			{bind: bind("+", "+ -", "one instance more, fewer"), name: "scale", run: scaleBy(1), times: true, arg: (*model).scaleTo, args: "N, or APP=N"},
+			{bind: bind("-", "", ""), run: scaleBy(-1), times: true}, // in the help of +
 		}},
 		{"Logs", []command{
 			{bind: bind("f p", "f p", "follow or pause"), name: "follow", run: (*model).toggleFollow, inert: (*model).noLines},

@@ -128,6 +128,9 @@ func (m *model) searchFor(text string) cmd {
 		return nil
 	}
 	return m.deepen(func() cmd {
+		if m.logs.search != s {
+			return nil // given up meanwhile
+		}
 		if !m.logs.toHit(-1) && !m.logs.toHit(1) {
 			m.say(fmt.Sprintf("nothing in %s matches %s", figure.Plural(len(m.logs.lines), "line"), text))
 		}
@@ -138,10 +141,13 @@ func (m *model) searchFor(text string) cmd {
 func nextHit(by int) func(*model) cmd {
 	return func(m *model) cmd {
 		m.focus = paneLogs
-		if !m.logs.toHit(by) {
-			m.say([]string{"no match before this one", "", "no match after this one"}[by+1])
-		}
-		return nil
+		s := m.logs.search
+		return m.deepen(func() cmd {
+			if m.logs.search == s && !m.logs.toHit(by) {
+				m.say([]string{"no match before this one", "", "no match after this one"}[by+1])
+			}
+			return nil
+		})
 	}
 }
 

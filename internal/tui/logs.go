@@ -146,6 +146,9 @@ func (l *logPane) reload() {
 	l.lines, l.view, l.hits = nil, nil, nil
 	l.next, l.loaded, l.deep, l.dropped, l.names = 0, false, false, 0, 0
 	l.missed, l.chosen, l.past = 0, nil, false
+	if l.search != nil {
+		l.search.at = 0
+	}
 	l.follow()
 }
 

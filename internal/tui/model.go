@@ -16,6 +16,7 @@ type model struct {
 	copy     func(text string) error // to the terminal's clipboard; beside the event loop
 	theme    *theme
 	keys     keyMap
+	times    int // how often the key that is being handled has come
 
 	w, h int
 

@@ -200,10 +200,15 @@ func (m *model) onSnapshot(msg snapshotMsg) cmd {
 
 func (m *model) onLogs(msg logsMsg) cmd {
 	if msg.then != nil {
-		if msg.epoch != m.logs.epoch || msg.err != nil {
+		m.changed()
+		switch {
+		case msg.err != nil:
+			m.complain("cannot read older lines: " + msg.err.Error())
+			return nil
+		case msg.epoch != m.logs.epoch:
+			m.say("given up, since another log is shown now")
 			return nil
 		}
-		m.changed()
 		return msg.then(msg.page)
 	}
 	m.logs.asking = false

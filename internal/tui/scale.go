@@ -16,7 +16,7 @@ func scaleBy(by int) func(*model) cmd {
 			m.say("nothing is selected: " + m.emptyTree())
 			return nil
 		}
-		return m.requestScale(t.app, m.wanted(t.app)+by)
+		return m.requestScale(t.app, m.wanted(t.app)+by*max(m.times, 1))
 	}
 }
 

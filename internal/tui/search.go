@@ -93,6 +93,9 @@ func (l *logPane) toHit(by int) bool {
 func (l *logPane) hitTitle() string {
 	s := "/" + l.search.text
 	if len(l.hits) == 0 {
+		if !l.deep && len(l.lines) >= firstLines {
+			return s + fmt.Sprintf(" not found in the last %d lines", len(l.lines))
+		}
 		return s + " not found"
 	}
 	if i, ok := slices.BinarySearch(l.hits, l.search.at); ok {

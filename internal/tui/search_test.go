@@ -1,6 +1,8 @@
 package tui
 
 import (
+	"errors"
+	"fmt"
 	"regexp"
 	"strings"
 	"testing"
@@ -29,6 +31,32 @@ func TestSearchInTheLog(t *testing.T) {
 	d.shows("/users/7 ")
 	d.press("esc")
 	d.hides("/users/7 ", "not found")
+}
+
+// What was found once is looked for everywhere in another log, too.
+func TestSearchGoesOnInAnotherLog(t *testing.T) {
+	d := logDash(t, lines("web/0", 1, firstLines+500)...)
+	d.press("/", "users/17 ", "enter")
+	d.shows("/users/17  1 of 1")
+	d.logs.reload()
+	d.run(d.pollLogs())
+	d.shows(fmt.Sprintf("/users/17  not found in the last %d lines", firstLines))
+	d.press("N")
+	d.shows("/users/17  1 of 1")
+}
+
+// A search may be given up before all lines are there.
+func TestSearchIsGivenUp(t *testing.T) {
+	d := logDash(t, lines("web/0", 1, firstLines+500)...)
+	search := d.searchFor("users/17 ")
+	d.logs.setSearch(nil)
+	d.run(search)
+	d.hides("/users/17")
+	d.logs.reload()
+	d.run(d.pollLogs())
+	d.cluster.logErr = errors.New("it is busy")
+	d.run(d.searchFor("users/17 "))
+	d.shows("cannot read older lines: it is busy")
 }
 
 func TestSearchCase(t *testing.T) {

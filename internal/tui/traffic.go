@@ -56,11 +56,12 @@ func (m *model) chart(f *facts, t target) {
 			values = d.History
 		}
 	}
+	w := min(f.room(), len(values))
+	values = values[len(values)-w:]
 	top := peak(values)
 	if top == 0 {
 		return
 	}
-	w := min(f.room(), len(values))
 	rows := m.theme.area(values, w, chartRows)
 	for i, row := range rows {
 		label := ""

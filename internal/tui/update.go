@@ -51,13 +51,29 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	return m, nil
 }
 
-// onKeys handles keys one by one.
+// onKeys handles keys one by one, but for those of which several come to one command:
+// what they would begin runs side by side, in any order.
 func (m *model) onKeys(msg tea.KeyMsg) cmd {
 	var cmds []cmd
-	for _, k := range splitKeys(msg) {
+	keys := splitKeys(msg)
+	for i, k := range keys {
+		m.times++
+		if i+1 < len(keys) && k.String() == keys[i+1].String() && m.takesTimes(k) {
+			continue
+		}
 		cmds = append(cmds, m.onKey(k))
+		m.times = 0
 	}
 	return tea.Batch(append(cmds, m.pollNew())...)
+}
+
+// takesTimes tells whether a key is for a command that several of it are one for.
+func (m *model) takesTimes(k tea.KeyMsg) bool {
+	if m.prompt != nil || m.ask != nil || m.help.open || k.Paste {
+		return false
+	}
+	c := m.keys.find(k)
+	return c != nil && c.times
 }
 
 // onKey gives a key to whatever has the keys now.

@@ -169,6 +169,17 @@ func TestScalingTwice(t *testing.T) {
 	d.shows("cannot scale api: it has no instances")
 }
 
+// Keys that arrive together are one order: several would come in any order.
+func TestScalingByManyKeys(t *testing.T) {
+	d := newDash(t, withLogs(mixed()), 80, 24, utf8NoColor)
+	d.press("+++")
+	if got := d.cluster.did; len(got) != 1 || got[0].Sizes["api"] != 7 {
+		t.Errorf("asked for %v, want 7 at once", got)
+	}
+	d.press("---")
+	d.shows("Scale api to 1?")
+}
+
 func TestFailuresAreSaid(t *testing.T) {
 	c := withLogs(mixed())
 	c.doErr = fmt.Errorf("api/0 is backoff: exit 1, retry in 200ms\nand another line")
