@@ -16,8 +16,55 @@ type Schedule struct {
 }
 
 // Next is the first time of the schedule after t, in t's zone unless the
-// expression names another one; zero when there is none within five years.
-func (s Schedule) Next(t time.Time) time.Time { return s.times.Next(t) }
+// expression names another one; zero when there is none within five years. Where an
+// expression names hours, one that a change of the clock leaves out comes as much later,
+// and one that comes twice counts once.
+func (s Schedule) Next(t time.Time) time.Time {
+	spec, ok := s.times.(*cron.SpecSchedule)
+	if !ok || spec.Hour&everyHour != 0 {
+		return s.times.Next(t)
+	}
+	zone := spec.Location
+	if zone == time.Local { // which the library takes for that of t
+		zone = t.Location()
+	}
+	wall := *spec
+	wall.Location = time.UTC // has no changes
+	for next := wall.Next(onWall(t.In(zone), time.UTC)); !next.IsZero(); next = wall.Next(next) {
+		if at := fromWall(next, zone); at.After(t) {
+			return at.In(t.Location())
+		}
+	}
+	return time.Time{}
+}
+
+// everyHour is what the library sets for an hour of "*".
+const everyHour = 1 << 63
+
+// onWall is the time at which a clock in zone shows what t's does.
+func onWall(t time.Time, zone *time.Location) time.Time {
+	return time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), zone)
+}
+
+// fromWall is the first time at which a clock in zone shows what wall does, in UTC. One
+// that it leaves out is as long after the change as it would have been without.
+func fromWall(wall time.Time, zone *time.Location) time.Time {
+	at := onWall(wall, zone)
+	if shows := onWall(at, time.UTC); shows.Before(wall) {
+		return at.Add(wall.Sub(shows)) // it is left out, and taken by the clock of afterwards
+	}
+	start, _ := at.ZoneBounds()
+	if start.IsZero() {
+		return at
+	}
+	_, now := at.Zone()
+	_, before := start.Add(-1).Zone()
+	earlier := at.Add(time.Duration(now-before) * time.Second)
+	if earlier.Before(start) && onWall(earlier, time.UTC).Equal(wall) {
+		return earlier
+	}
+	return at
+}
 
 // Set tells whether there is a schedule.
 func (s Schedule) Set() bool { return s.times != nil }
@@ -27,6 +74,9 @@ func (s Schedule) Equal(other Schedule) bool { return s.Text == other.Text }
 
 // ParseSchedule reads a cron expression.
 func ParseSchedule(text string) (Schedule, error) {
+	if zone := strings.HasPrefix(text, "TZ=") || strings.HasPrefix(text, "CRON_TZ="); zone && !strings.Contains(text, " ") {
+		return Schedule{}, errors.New("nothing but a time zone") // over which the library would panic
+	}
 	times, err := cron.ParseStandard(text)
 	if err != nil {
 		return Schedule{}, errors.New(strings.ToLower(err.Error()[:1]) + err.Error()[1:])

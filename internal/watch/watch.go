@@ -106,7 +106,7 @@ func (w *Watcher) scan(each func(string)) {
 			continue
 		}
 		seen[base] = true
-		w.add(base, each)
+		w.add(base+"/", each)
 		if base == g.base && base != w.options.Root { // which may be made anew
 			_ = w.notify.Add(filepath.Dir(base))
 		}
@@ -138,9 +138,12 @@ func (w *Watcher) loadAbove(dir string) {
 }
 
 // add watches a folder and those below it, as far as there can be files of
-// interest, and calls each for those that there are.
+// interest, and calls each for those that there are. Links are not followed, but for a
+// folder with a slash at its end.
 func (w *Watcher) add(dir string, each func(string)) {
+	top := filepath.Clean(dir)
 	_ = filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		path = filepath.Clean(path)
 		switch {
 		case err != nil:
 			return nil // gone, or closed to us: there is nothing to see
@@ -149,7 +152,7 @@ func (w *Watcher) add(dir string, each func(string)) {
 				each(path)
 			}
 			return nil
-		case path != dir && !w.reaches(path):
+		case path != top && !w.reaches(path):
 			return filepath.SkipDir
 		}
 		if w.options.Gitignore {

@@ -112,6 +112,24 @@ func TestFolderIsMadeAnew(t *testing.T) {
 	tells(t, w, "dist/x.js")
 }
 
+// A folder may be a link to one, as that of what is deployed often is.
+func TestLinkToFolder(t *testing.T) {
+	dir := t.TempDir()
+	file(t, filepath.Join(dir, "release-1", "src", "a.ts"), "1")
+	file(t, filepath.Join(dir, "lib-1", "b.ts"), "1")
+	current := filepath.Join(dir, "current")
+	for link, to := range map[string]string{current: "release-1", filepath.Join(dir, "release-1", "lib"): "../lib-1"} {
+		if err := os.Symlink(to, link); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w := start(t, Options{Root: current, Paths: []string{"**/*.ts", "lib"}})
+	file(t, filepath.Join(dir, "release-1", "src", "a.ts"), "2")
+	tells(t, w, "src/a.ts")
+	file(t, filepath.Join(dir, "lib-1", "b.ts"), "2")
+	tells(t, w, "lib/b.ts")
+}
+
 // The ways in which editors save a file.
 func TestAtomicSaves(t *testing.T) {
 	dir := t.TempDir()
