@@ -308,12 +308,12 @@ func (c *Cluster) reloadInto(op *operation, a *app, old config.App) {
 }
 
 // toRenew are the instances that a new config concerns: not those that have been
-// stopped, nor those on their way out.
+// stopped, nor those on their way out, nor those that wait for their next time.
 func (a *app) toRenew() []*instance {
 	var out []*instance
 	for _, inst := range a.instances {
 		stopped := inst.state == StateStopped || inst.state == StateStopping && !inst.again && (inst.run == nil || inst.run.fault == "")
-		if !inst.surplus && !inst.unwanted && !stopped && !(inst.state == StateDone && !a.nextRun.IsZero()) {
+		if !inst.surplus && !inst.unwanted && !stopped && (a.nextRun.IsZero() || !inst.settled()) {
 			out = append(out, inst)
 		}
 	}

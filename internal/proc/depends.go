@@ -20,7 +20,7 @@ func (c *Cluster) want(inst *instance) {
 			continue // until it is there
 		}
 		for _, other := range needed.instances {
-			if other.state == StateStopped && !other.surplus || other.unwanted {
+			if !other.surplus && (other.state == StateStopped || other.unwanted) {
 				c.event(other.id, "started for "+inst.app.config.Name)
 				c.revive(other)
 			}

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"clusterd/internal/traffic"
@@ -145,7 +146,7 @@ func (i *instance) own(vars map[string]string, at place) {
 	if at.port != 0 {
 		vars["PORT"] = strconv.Itoa(at.port)
 	}
-	vars["CLUSTERD_APP"] = i.app.config.Name
+	vars["CLUSTERD_APP"], _, _ = strings.Cut(i.id, "/")
 	vars["CLUSTERD_INSTANCE"] = index
 	vars["CLUSTERD_GENERATION"] = strconv.Itoa(at.generation)
 	vars["NODE_APP_INSTANCE"] = index

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"clusterd/internal/config"
 	"clusterd/internal/port"
 )
 
@@ -60,6 +61,7 @@ type instance struct {
 // end of its last process.
 type run struct {
 	inst     *instance
+	config   config.App // by which it was started
 	place    place
 	access   access
 	process  process         // nil while it is being launched
@@ -116,7 +118,7 @@ type run struct {
 }
 
 func newRun(inst *instance, at place) *run {
-	r := &run{inst: inst, place: at, output: &tail{}, fed: make(chan struct{}, 1)}
+	r := &run{inst: inst, config: inst.app.config, place: at, output: &tail{}, fed: make(chan struct{}, 1)}
 	r.place.members = func() []int { return r.process.Members() }
 	r.alive, r.hasEnded = context.WithCancel(context.Background())
 	r.arriving, r.arrived = context.WithCancel(r.alive)

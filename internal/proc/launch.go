@@ -96,7 +96,7 @@ func (c *Cluster) launch(r *run) {
 // notifier opens the socket at which a run can say how it is, until nothing of it
 // is left, and tells it where that is; nil: it has nothing to say.
 func (c *Cluster) notifier(r *run, s *spec) (*notifier, error) {
-	app := r.inst.app.config
+	app := r.config
 	if !notifies(app) {
 		return nil, nil
 	}
@@ -232,7 +232,7 @@ func (s *stream) pause() {
 // specOf says what to execute for a run. The caller closes the files of the
 // spec once the process has them, and either follows or closes the streams.
 func specOf(r *run) (spec, *streams, error) {
-	app := r.inst.app.config
+	app := r.config
 	s := spec{args: app.Command.Args(), dir: app.Cwd, run: runName(), access: r.access, cpus: app.Limits.CPU, setup: setupOf(app)}
 	s.env = environment(r, s.run)
 	stdout, theirs, err := os.Pipe()
@@ -309,7 +309,6 @@ func setupOf(a config.App) setup.Order {
 // variables and then the instance's. Of a variable that is set twice the last one
 // holds.
 func environment(r *run, name string) []string {
-	inst := r.inst
 	vars := map[string]string{}
 	for _, kv := range os.Environ() {
 		if k, v, ok := strings.Cut(kv, "="); ok {
@@ -319,12 +318,12 @@ func environment(r *run, name string) []string {
 	for _, k := range notClusterds {
 		delete(vars, k)
 	}
-	if id := inst.app.config.RunAs; id != nil && id.Home != "" {
+	if id := r.config.RunAs; id != nil && id.Home != "" {
 		vars["USER"], vars["LOGNAME"], vars["HOME"] = id.User, id.User, id.Home
 	}
-	maps.Copy(vars, inst.app.config.FileEnv)
-	maps.Copy(vars, inst.app.config.Env)
-	inst.own(vars, r.place)
+	maps.Copy(vars, r.config.FileEnv)
+	maps.Copy(vars, r.config.Env)
+	r.inst.own(vars, r.place)
 	vars[strings.TrimSuffix(runVariable, "=")] = name
 
 	env := make([]string, 0, len(vars))

@@ -123,6 +123,22 @@ func TestProcessIsSetUp(t *testing.T) {
 	}
 }
 
+// What looks at an instance from beside it is no other user than it is.
+func TestChecksAreSetUp(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+	a := worker("a", 1)
+	a.Command = config.Command{Argv: []string{"sleep", "1000"}}
+	a.Umask = new(0o27)
+	a.RunAs = &config.Identity{User: "nobody", UID: 65534, GID: 65534}
+	a.Ready = byExec(a.Ready)
+	a.Ready.Exec = config.Command{Line: `test "$(id -u) $(id -g) $(umask)" = "65534 65534 0027"`, Shell: "/bin/sh"}
+	a.Ready.Interval = 10 * time.Millisecond
+	r := runReal(t, false, a)
+	r.becomes("ready", func(s *Snapshot) bool { return s.Apps[0].Ready == 1 })
+}
+
 // A program that another user may not execute is a failure that says so.
 func TestSetUpProcessCannotExecute(t *testing.T) {
 	if os.Geteuid() != 0 {

@@ -98,11 +98,11 @@ func reduced(ctx context.Context, err error) error {
 	return err
 }
 
-// execProbe runs a command beside a run, with the same environment and in the
-// same folder.
+// execProbe runs a command beside a run, as the same user, with the same environment
+// and limit of open files, and in the same folder.
 func (c *Cluster) execProbe(cmd config.Command, r *run) probe {
 	return func(ctx context.Context) error {
-		s := spec{args: cmd.Args(), dir: r.inst.app.config.Cwd, run: runName()}
+		s := spec{args: cmd.Args(), dir: r.config.Cwd, run: runName(), setup: setupOf(r.config)}
 		s.env = environment(r, s.run)
 		status, output, err := c.os.run(ctx, s)
 		switch {

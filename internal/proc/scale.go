@@ -58,7 +58,11 @@ func (c *Cluster) scale(op *operation, a *app, n int) {
 			n = len(a.instances)
 			break
 		}
-		c.want(inst)
+		if a.nextRun.IsZero() {
+			c.want(inst)
+		} else {
+			c.set(inst, StateDone, "")
+		}
 		op.pending = append(op.pending, pending{inst, nil})
 	}
 	if n != a.wanted {

@@ -180,3 +180,27 @@ func (cramped) addSlot(slot int, _ *traffic.Counters) error {
 	}
 	return nil
 }
+
+// What depends on an app, and is scaled up together with it, does not bring back what
+// that has too many of.
+func TestScaleDownOfWhatIsNeeded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := runFake(t, false, nil, worker("a", 3), after(worker("b", 1), "a ready"))
+		done := make(chan error, 1)
+		go func() {
+			done <- f.Do(context.Background(), Action{Verb: VerbScale, Sizes: map[string]int{"a": 1, "b": 2}})
+		}()
+		f.after(time.Minute)
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Error(err)
+			}
+		default:
+			t.Error("it never ends")
+		}
+		if diff := cmp.Diff(map[string]int{"a/0": 1, "b/0": 1, "b/1": 1}, f.generations()); diff != "" {
+			t.Error(diff)
+		}
+	})
+}

@@ -77,6 +77,36 @@ func TestStopScheduled(t *testing.T) {
 	})
 }
 
+// Neither a new config nor a new instance is a reason to run.
+func TestScheduledRunsWaitForTheirTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := runFake(t, true, func(n int, p *fakeProcess) error {
+			p.exitAfter(time.Second, 1)
+			return nil
+		}, nightly(t))
+		f.after(2*time.Minute + 10*time.Second)
+		if i := f.instance("a/0"); i.State != StateFailed || i.Generation != 1 {
+			t.Fatalf("%+v", i)
+		}
+		if _, err := f.apply(edited(nightly(t), setEnv)); err != nil {
+			t.Error(err)
+		}
+		if err := f.scale(2); err != nil {
+			t.Error(err)
+		}
+		if diff := cmp.Diff(map[string]int{"a/0": 1, "a/1": 0}, f.generations()); diff != "" {
+			t.Error(diff)
+		}
+		f.after(5 * time.Minute)
+		if diff := cmp.Diff(map[string]int{"a/0": 2, "a/1": 1}, f.generations()); diff != "" {
+			t.Error(diff)
+		}
+		if got := variable(f.os.last("a/0").spec.env, "NEW"); got != "1" {
+			t.Error("it runs by the old config")
+		}
+	})
+}
+
 // A machine that slept through several times makes up for one.
 func TestScheduleAfterSleep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

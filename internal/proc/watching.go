@@ -66,14 +66,15 @@ func watchUntil(ctx context.Context, o watch.Options, report func(string), chang
 }
 
 // onFilesChanged notes that an app is to be reloaded. A reload that waits for
-// processes of the old files gives that up.
+// processes of the old files gives that up, unless they are the first of a new config:
+// that would be given up as well.
 func (c *Cluster) onFilesChanged(m filesChangedMsg) {
 	a := m.app
 	if c.stopping || a.watching == nil {
 		return
 	}
 	a.changed = append(a.changed, m.files...)
-	if a.reload == nil {
+	if a.reload == nil || a.reload.undo != nil {
 		return
 	}
 	for _, s := range a.reload.steps {

@@ -98,6 +98,34 @@ func TestChangeDuringReload(t *testing.T) {
 	})
 }
 
+// The first process of a new config is waited for, or the config would be given up since
+// its files are newer still.
+func TestChangeDuringApply(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		serves := make(chan struct{})
+		f, _ := runStreet(t, func(n int, p *fakeProcess) error {
+			if n == 2 {
+				p.serves = serves
+			}
+			return nil
+		}, watcher(1, config.WatchReload))
+		_, applied := f.applies(edited(watcher(1, config.WatchReload), setEnv))
+		f.change("a.ts")
+		close(serves)
+		synctest.Wait()
+		if err := <-applied; err != nil {
+			t.Error(err)
+		}
+		f.after(time.Second)
+		if i := f.instance("a/0"); i.State != StateReady || i.Generation != 3 {
+			t.Errorf("%+v", i)
+		}
+		if got := variable(f.os.last("a/0").spec.env, "NEW"); got != "1" {
+			t.Error("the old config holds again")
+		}
+	})
+}
+
 // What has failed is tried again, what has been stopped is not started.
 func TestChangeOfWhatDoesNotRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
