@@ -2,9 +2,12 @@ package relay
 
 import (
 	"bufio"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"runtime"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -178,6 +181,63 @@ func TestStalledReader(t *testing.T) {
 		got := r.counters[0].Totals()
 		return got.ConnsTotal == 1 && got.ConnsOpen == 0
 	})
+}
+
+// An instance may pause in the middle of a response for longer than a client may.
+func TestPausingInstance(t *testing.T) {
+	const size = 1 << 20
+	r := newRig(t, 1, Options{Limits: Limits{Stall: 100 * time.Millisecond}})
+	r.relay.Admit(0, script(t, func(c net.Conn) {
+		br := bufio.NewReader(c)
+		for {
+			if _, err := http.ReadRequest(br); err != nil {
+				return
+			}
+			fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\nx", size)
+			time.Sleep(400 * time.Millisecond)
+			c.Write(make([]byte, size-1))
+		}
+	}))
+	c := r.dial(0)
+	br := bufio.NewReader(c)
+	io.WriteString(c, getRequest+getRequest) // which do not talk plainly
+	for range 2 {
+		if resp, body := readResponse(t, br, "GET"); resp.StatusCode != http.StatusOK || len(body) != size {
+			t.Errorf("%s, %d bytes", resp.Status, len(body))
+		}
+	}
+}
+
+// Who waits for an instance when the app is stopped is told so at once.
+func TestReleaseTellsWhoWaits(t *testing.T) {
+	r := newRig(t, 1, Options{Limits: Limits{Hold: time.Hour}})
+	end := make(chan struct{})
+	r.relay.Admit(0, script(t, func(c net.Conn) {
+		if _, err := http.ReadRequest(bufio.NewReader(c)); err == nil {
+			io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		}
+		<-end
+	}))
+	c := r.dial(0)
+	br := bufio.NewReader(c)
+	exchange(t, c, br, getRequest, "GET")
+	r.relay.Withdraw(0, 0)
+	close(end)
+	eventually(t, "the instance is gone", func() bool {
+		r.relay.mu.Lock()
+		defer r.relay.mu.Unlock()
+		return len(r.relay.slots[0].links) == 0
+	})
+	io.WriteString(c, getRequest)
+	waiting := func() bool { // in connect, for somebody to be admitted
+		buf := make([]byte, 1<<20)
+		return strings.Contains(string(buf[:runtime.Stack(buf, true)]), ".(*pair).connect(")
+	}
+	eventually(t, "the client waits", waiting)
+	r.relay.Release()
+	if resp, _ := readResponse(t, br, "GET"); resp.StatusCode != http.StatusServiceUnavailable || !resp.Close {
+		t.Errorf("%s, close %v", resp.Status, resp.Close)
+	}
 }
 
 // Close ends everything, in whatever state it is.

@@ -77,18 +77,21 @@ func (p *pair) mayRepeat(l *link) bool {
 	if len(p.sent) != 1 || p.sent[0].again == nil || l.heard || p.sending {
 		return false
 	}
-	if l.answered && wasReset(l.out.raw) {
-		p.sent[0].unread = true
-		return true
-	}
-	if l.inst.Alive == nil {
-		return false
-	}
 	// Nothing more is sent on the link meanwhile: what the client asks next
 	// waits for what becomes of this request.
 	l.going = true
-	for wait := time.Millisecond; l.inst.Alive(); wait *= 2 {
-		if wait > deathWait {
+	for wait := time.Millisecond; ; wait *= 2 {
+		// One that was closed by both sides in order looks like one that was reset.
+		if l.answered && !p.said && wasReset(l.out.raw) {
+			p.sent[0].unread = true
+			return true
+		}
+		switch {
+		case l.inst.Alive == nil:
+			return false
+		case !l.inst.Alive():
+			return true
+		case wait > deathWait:
 			return false
 		}
 		p.mu.Unlock()
@@ -98,7 +101,6 @@ func (p *pair) mayRepeat(l *link) bool {
 			return false
 		}
 	}
-	return true
 }
 
 // repeat sends the request in flight a second time, over a new link, which it
@@ -117,8 +119,16 @@ func (p *pair) repeat() *link {
 			}
 			p.repeating = false
 			p.sent = nil // counted as aborted already
-			p.finish()
+			why, told := unserved(err)
+			if told = told && !p.ended; told {
+				p.writing = true
+			} else {
+				p.finish()
+			}
 			p.mu.Unlock()
+			if told {
+				p.answerInstead(why)
+			}
 			return nil
 		case !p.attach(l):
 			p.mu.Unlock()

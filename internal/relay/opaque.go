@@ -37,7 +37,8 @@ func (p *pair) setOpaque(unparsed bool) {
 func (p *pair) goOpaque() bool {
 	p.stage = passingUnread
 	p.mu.Lock()
-	for len(p.sent) > 0 && !p.sending && !p.opaque && !p.ended && !p.last && !p.frozen() {
+	// And a link that is being left is no way.
+	for (len(p.sent) > 0 || p.link != nil && p.link.going) && !p.sending && !p.opaque && !p.ended && !p.last && !p.frozen() {
 		p.changed.Wait()
 	}
 	if p.frozen() {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // A process dies with a request that has no body: the request is sent again. One
@@ -76,6 +77,29 @@ func TestPipelinedBehindADeath(t *testing.T) {
 	}
 }
 
+// Nobody is left for a request that is to be sent again: its client is told so.
+func TestRepeatFindsNobody(t *testing.T) {
+	r := newRig(t, 1, Options{Limits: Limits{Hold: 50 * time.Millisecond}})
+	var alive atomic.Bool
+	alive.Store(true)
+	dying := script(t, func(c net.Conn) {
+		if _, err := http.ReadRequest(bufio.NewReader(c)); err == nil {
+			r.relay.Withdraw(0, 0)
+			alive.Store(false)
+		}
+	})
+	dying.Alive = alive.Load
+	r.relay.Admit(0, dying)
+	c := r.dial(0)
+	resp, _ := exchange(t, c, bufio.NewReader(c), getRequest, "GET")
+	if resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" || !resp.Close {
+		t.Errorf("%s, %v", resp.Status, resp.Header)
+	}
+	if got := r.counters[0].Totals(); got.Requests != 0 || got.InFlight != 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestNoRepeatWithBody(t *testing.T) {
 	r := newRig(t, 1, Options{})
 	var got atomic.Int32
@@ -100,7 +124,11 @@ func TestNoRepeatWithBody(t *testing.T) {
 // An instance that lives and closes the connection when it has read a request has
 // answered: it is not asked again, however often it has answered before.
 func TestNoRepeatOfWhatWasRead(t *testing.T) {
-	for _, before := range []int{0, 3} {
+	for _, x := range []struct {
+		before int
+		said   bool // the client says that this was all
+	}{{0, false}, {3, false}, {3, true}} {
+		before := x.before
 		r := newRig(t, 1, Options{})
 		var asked atomic.Int32
 		in := script(t, func(c net.Conn) {
@@ -113,6 +141,9 @@ func TestNoRepeatOfWhatWasRead(t *testing.T) {
 					io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 				}
 			}
+			if x.said {
+				_, _ = io.Copy(io.Discard, br)
+			}
 		})
 		in.Alive = func() bool { return true }
 		r.relay.Admit(0, in)
@@ -122,6 +153,9 @@ func TestNoRepeatOfWhatWasRead(t *testing.T) {
 			exchange(t, c, br, getRequest, "GET")
 		}
 		io.WriteString(c, getRequest)
+		if x.said {
+			_ = c.(*net.TCPConn).CloseWrite()
+		}
 		if b, _ := io.ReadAll(br); len(b) != 0 {
 			t.Errorf("the client got %q", b)
 		}

@@ -72,15 +72,20 @@ func (p *pair) nextRequests() bool {
 	if p.forward != nil {
 		p.forward.release()
 	}
+	if why, known := unserved(err); known {
+		p.conclude(why)
+		return false
+	}
 	switch {
-	case errors.Is(err, errNobody):
-		p.answer(http.StatusServiceUnavailable, "No instance of this app is running.\n", "Retry-After: 1\r\n")
-		return false
-	case errors.Is(err, errScarce):
-		p.answer(http.StatusServiceUnavailable, "Too many connections are open.\n", "Retry-After: 1\r\n")
-		return false
 	case l == nil: // not sent at all
-		return p.instead()
+		if !p.instead() {
+			return false
+		}
+		if p.relay.isClosed() && !p.frozen() {
+			p.answer(http.StatusServiceUnavailable, "This app is being stopped.\n", "")
+			return false
+		}
+		return true
 	}
 	p.in.consume(batch.n)
 	p.asked = true
@@ -96,6 +101,19 @@ func (p *pair) nextRequests() bool {
 		return p.awaitUpgrade()
 	}
 	return true
+}
+
+// unserved is the answer to a request that no instance gets, known if that is for one
+// of the reasons that its client is told.
+func unserved(err error) (answer []byte, known bool) {
+	text := "No instance of this app is running.\n"
+	switch {
+	case errors.Is(err, errScarce):
+		text = "Too many connections are open.\n"
+	case !errors.Is(err, errNobody):
+		return nil, false
+	}
+	return ownAnswer(http.StatusServiceUnavailable, text, "Retry-After: 1\r\n"), true
 }
 
 // awaitHead reads until a whole head is in the buffer. The error tells why
@@ -302,7 +320,7 @@ func (p *pair) awaitUpgrade() bool {
 func (p *pair) afterFailure(l *link) bool {
 	p.stage = awaitingDecision
 	p.mu.Lock()
-	for p.link == l && !p.opaque && !p.ended && !p.last && !p.frozen() {
+	for l != nil && p.link == l && !p.opaque && !p.ended && !p.last && !p.frozen() {
 		p.changed.Wait()
 	}
 	p.mu.Unlock()

@@ -232,8 +232,7 @@ func (p *pair) endReply(l *link, r *reply) {
 // when the client does not take it; whether the instance has failed, the next read
 // tells.
 func (p *pair) moveResponse(l *link, r *reply) bool {
-	p.extendWrite()
-	failed := move(p.in.raw, l.out.raw, r.body.bulk(), func(n int) {
+	failed := move(p.in.raw, l.out.raw, r.body.bulk(), p.extendWrite, func(n int) {
 		r.body.left -= int64(n)
 		l.slot.counters.AddBytes(0, n)
 		p.extendWrite()
@@ -265,15 +264,16 @@ func (p *pair) extendWrite() {
 // passDue passes on what is due of an instance's bytes. What a hand-over cuts off
 // stays due.
 func (p *pair) passDue(l *link, r *reply) error {
-	if r.due == 0 {
-		return nil
+	for r.due > 0 {
+		p.extendWrite()
+		n, err := p.client.Write(l.out.bytes()[:min(r.due, bufferSize)])
+		l.slot.counters.AddBytes(0, n)
+		l.out.consume(n)
+		if r.due -= n; err != nil {
+			return err
+		}
 	}
-	p.extendWrite()
-	n, err := p.client.Write(l.out.bytes()[:r.due])
-	l.slot.counters.AddBytes(0, n)
-	l.out.consume(n)
-	r.due -= n
-	return err
+	return nil
 }
 
 // drop ends a client's connection that does not take a response, whatever else

@@ -76,9 +76,10 @@ type moveError struct {
 	held     []byte
 }
 
-// move passes n bytes on within the kernel, and calls moved for each part, which may
-// close either end.
-func move(dst, src syscall.RawConn, n int64, moved func(n int)) (failed moveError) {
+// move passes n bytes on within the kernel. It calls took when src has said something,
+// for which it may have been waited long, and moved for each part that dst has, which
+// may close either end.
+func move(dst, src syscall.RawConn, n int64, took func(), moved func(n int)) (failed moveError) {
 	p := takePipe()
 	if p == nil {
 		return moveError{src: errNoSplice}
@@ -108,6 +109,7 @@ func move(dst, src syscall.RawConn, n int64, moved func(n int)) (failed moveErro
 		}
 		held = int(got)
 		n -= got
+		took()
 		for held > 0 {
 			switch e := dst.Write(put); {
 			case errors.Is(e, os.ErrDeadlineExceeded):

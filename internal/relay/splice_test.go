@@ -112,7 +112,7 @@ func TestMovedMayClose(t *testing.T) {
 		t.Fatal(err)
 	}
 	failed := make(chan moveError)
-	go func() { failed <- move(out, in, 1<<20, func(int) { dst.Close() }) }()
+	go func() { failed <- move(out, in, 1<<20, func() {}, func(int) { dst.Close() }) }()
 	select {
 	case f := <-failed:
 		if f.dst == nil {

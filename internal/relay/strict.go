@@ -72,15 +72,23 @@ func (p *pair) refuseResponse(l *link, r *reply) {
 	asked, begun := len(p.sent) > 0, r.inBody
 	p.abortSent(l)
 	p.writing = asked && !begun // the request goroutine answers nothing meanwhile
-	if begun {
+	switch {
+	case begun:
 		p.reset()
+	case !asked && p.sending:
+		p.finish() // what comes next is the rest of a body that nobody reads
 	}
 	p.detach(l)
 	p.mu.Unlock()
 	if !asked || begun { // unasked, nobody waits for it: the client's next request goes over another link
 		return
 	}
-	if p.cut(p.writeAnswer(ownAnswer(http.StatusBadGateway, "The app's answer is not valid HTTP.\n", ""))) {
+	p.answerInstead(ownAnswer(http.StatusBadGateway, "The app's answer is not valid HTTP.\n", ""))
+}
+
+// answerInstead is answer for the response goroutine; p.writing is set.
+func (p *pair) answerInstead(answer []byte) {
+	if p.cut(p.writeAnswer(answer)) {
 		return
 	}
 	p.mu.Lock()

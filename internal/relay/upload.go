@@ -75,7 +75,7 @@ func (p *pair) moveBody(rest *body) {
 		return
 	}
 	l.hurry()
-	failed := move(raw, p.in.raw, rest.bulk(), func(n int) {
+	failed := move(raw, p.in.raw, rest.bulk(), func() {}, func(n int) {
 		rest.left -= int64(n)
 		l.slot.counters.AddBytes(n, 0)
 		p.readWithin(p.relay.limits.Stall)
