@@ -77,6 +77,11 @@ func ParseSchedule(text string) (Schedule, error) {
 	if zone := strings.HasPrefix(text, "TZ=") || strings.HasPrefix(text, "CRON_TZ="); zone && !strings.Contains(text, " ") {
 		return Schedule{}, errors.New("nothing but a time zone") // over which the library would panic
 	}
+	if every, ok := strings.CutPrefix(text, "@every "); ok {
+		if d, err := time.ParseDuration(every); err == nil && d < time.Second {
+			return Schedule{}, errors.New("less than a second") // which the library takes for one
+		}
+	}
 	times, err := cron.ParseStandard(text)
 	if err != nil {
 		return Schedule{}, errors.New(strings.ToLower(err.Error()[:1]) + err.Error()[1:])

@@ -43,7 +43,7 @@ func TestScheduleAtClockChanges(t *testing.T) {
 }
 
 func TestScheduleOfNoTimes(t *testing.T) {
-	for _, text := range []string{"TZ=UTC", "CRON_TZ=Europe/Berlin", "TZ=UTC\t30 4 * * *", "TZ= ", "TZ=Nowhere 30 4 * * *", "* * *", "61 * * * *", ""} {
+	for _, text := range []string{"TZ=UTC", "CRON_TZ=Europe/Berlin", "TZ=UTC\t30 4 * * *", "TZ= ", "TZ=Nowhere 30 4 * * *", "@every -5m", "@every 0s", "@every 100ms", "* * *", "61 * * * *", ""} {
 		if s, err := ParseSchedule(text); err == nil {
 			t.Errorf("%q is read as %+v", text, s)
 		}

@@ -32,9 +32,9 @@ func (c *Cluster) watchConfig() {
 	}
 	ctx, cancel := context.WithCancel(c.ending)
 	c.unwatch = cancel
-	o := watch.Options{Root: filepath.Dir(c.path), Paths: []string{c.path}, Debounce: configDebounce}
+	o := watch.Options{Root: filepath.Dir(c.path), Files: []string{c.path}, Debounce: configDebounce}
 	for _, a := range c.config.Apps {
-		o.Paths = append(o.Paths, a.EnvFiles...)
+		o.Files = append(o.Files, a.EnvFiles...)
 	}
 	c.background.Go(func() {
 		c.os.watch(ctx, o, func(text string) { c.event("", text) }, c.applySaved)

@@ -168,6 +168,7 @@ func (m *model) onActDone(msg actDoneMsg) cmd {
 			text = fmt.Sprintf("cannot %s %s: %s", w.plain, msg.act.id, text)
 		}
 		m.complain(text)
+	case m.notice.style == bad && m.now().Before(m.notice.until): // that another act has failed is more
 	default:
 		m.say(fmt.Sprintf("%s %s in %.1fs", msg.act.id, w.done, m.now().Sub(msg.act.since).Seconds()))
 	}

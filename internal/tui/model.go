@@ -89,6 +89,7 @@ func (m *model) setSnapshot(s *proc.Snapshot) {
 	m.recent.add(m.snapAt, s)
 	m.tree.rebuild(s, m.snapAt)
 	m.showLog()
+	m.detail.show(m.tree.selected) // what was selected may be gone
 }
 
 // moved keeps the log and the details on what the tree has selected.

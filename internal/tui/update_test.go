@@ -169,6 +169,18 @@ func TestScalingTwice(t *testing.T) {
 	d.shows("cannot scale api: it has no instances")
 }
 
+// That something has failed is read, also if something else succeeds right after.
+func TestFailureBeforeASuccess(t *testing.T) {
+	c := withLogs(mixed())
+	d := newDash(t, c, 80, 24, utf8NoColor)
+	fails, succeeds := scaleBy(1)(d.model), scaleBy(1)(d.model)
+	c.doErr = fmt.Errorf("no room")
+	d.run(fails)
+	c.doErr = nil
+	d.run(succeeds)
+	d.shows("cannot scale api to 5: no room")
+}
+
 // Keys that arrive together are one order: several would come in any order.
 func TestScalingByManyKeys(t *testing.T) {
 	d := newDash(t, withLogs(mixed()), 80, 24, utf8NoColor)

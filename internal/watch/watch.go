@@ -20,6 +20,7 @@ import (
 type Options struct {
 	Root      string        // absolute; relative patterns start here
 	Paths     []string      // patterns of files, as of package doublestar
+	Files     []string      // the very files, absolute, whatever characters their names have
 	Ignore    []string      // patterns of what is left out; without a slash, of names at any depth
 	Gitignore bool          // leave out what .gitignore files say
 	Debounce  time.Duration // how long nothing changes before a change is told
@@ -64,6 +65,9 @@ func New(o Options, report func(string)) (*Watcher, error) {
 	w.shutdown = sync.OnceFunc(func() { close(w.closing) })
 	for _, p := range o.Paths {
 		w.globs = append(w.globs, globOf(o.Root, p))
+	}
+	for _, f := range o.Files {
+		w.globs = append(w.globs, glob{base: filepath.Clean(f), pattern: "**", fixed: true})
 	}
 	for _, p := range o.Ignore {
 		w.ignore = append(w.ignore, ignored{o.Root, filepath.ToSlash(filepath.Clean(p))})

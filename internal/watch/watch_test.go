@@ -130,6 +130,16 @@ func TestLinkToFolder(t *testing.T) {
 	tells(t, w, "lib/b.ts")
 }
 
+func TestFilesWithOddNames(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a[b] {c}*")
+	path := filepath.Join(dir, "x?.toml")
+	file(t, path, "1")
+	w := start(t, Options{Root: dir, Files: []string{path}})
+	file(t, filepath.Join(dir, "xy.toml"), "1")
+	file(t, path, "2")
+	tells(t, w, "x?.toml")
+}
+
 // The ways in which editors save a file.
 func TestAtomicSaves(t *testing.T) {
 	dir := t.TempDir()
