@@ -125,6 +125,7 @@ func TestUpgradeWhileStarting(t *testing.T) {
 	port := w.port()
 	w.configure(web(port, 1, `count = "kernel"`, `ready = { exec = ["test", "-e", "late"], interval = "50ms", timeout = "5m" }`))
 	d := w.start()
+	d.awaitEvent(`^\S+ web/0 started, pid`) // the cluster answers by then
 	d.awaitStatus("it to listen", func(s status) bool { return s.instance("web/0").Queue != nil })
 	w.must("upgrade")
 	w.write("late", "")
