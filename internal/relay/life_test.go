@@ -186,15 +186,15 @@ func TestStalledReader(t *testing.T) {
 // An instance may pause in the middle of a response for longer than a client may.
 func TestPausingInstance(t *testing.T) {
 	const size = 1 << 20
-	r := newRig(t, 1, Options{Limits: Limits{Stall: 100 * time.Millisecond}})
+	r := newRig(t, 1, Options{Limits: Limits{Stall: time.Second}}) // enough for a client on a busy machine
 	r.relay.Admit(0, script(t, func(c net.Conn) {
 		br := bufio.NewReader(c)
-		for {
+		for pause := 2 * time.Second; ; pause = 0 {
 			if _, err := http.ReadRequest(br); err != nil {
 				return
 			}
 			fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\nx", size)
-			time.Sleep(400 * time.Millisecond)
+			time.Sleep(pause)
 			c.Write(make([]byte, size-1))
 		}
 	}))
