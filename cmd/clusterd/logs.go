@@ -8,7 +8,6 @@ import (
 	"regexp"
 	"time"
 
-	"github.com/charmbracelet/x/ansi"
 	"github.com/spf13/cobra"
 
 	"clusterd/internal/control"
@@ -24,7 +23,7 @@ type logFilter struct {
 }
 
 func (f logFilter) matches(l proc.Line, shown string) bool {
-	return !l.At.Before(f.since) && (f.grep == nil || f.grep.MatchString(ansi.Strip(l.Text)) || f.grep.MatchString(ansi.Strip(shown)))
+	return !l.At.Before(f.since) && (f.grep == nil || f.grep.MatchString(plain(l.Text)) || f.grep.MatchString(plain(shown)))
 }
 
 func logsCommand(o *options) *cobra.Command {

@@ -7,6 +7,7 @@ import (
 	"hash/fnv"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/charmbracelet/x/ansi"
 	"golang.org/x/term"
@@ -130,10 +131,18 @@ func (p *printer) shown(text string) string {
 		return text
 	}
 	if !p.colour {
-		text = ansi.Strip(text)
+		text = plain(text)
 	}
 	text, _ = figure.JSONLine(text)
 	return text
+}
+
+// plain is a line's text without colours, which most have none of.
+func plain(text string) string {
+	if strings.IndexByte(text, '\x1b') < 0 {
+		return text
+	}
+	return ansi.Strip(text)
 }
 
 // colourOf gives every instance a colour that stays the same: one of the

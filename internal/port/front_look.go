@@ -20,8 +20,9 @@ const closedAfter = 3
 
 // Look tells whether o can be reached: it holds a socket. One that three looks in
 // a row have found closed or shut down in all of its processes, which pids lists,
-// is released; who may not be looked into may have it open. Look blocks for as long as it takes to read some of /proc: little
-// where all sockets are where they were seen last, and then pids is not asked.
+// is released; who may not be looked into may have it open. Look blocks for as long
+// as it takes to read some of /proc: little where all sockets are where they were seen
+// last, and then pids is not asked.
 func (f *Front) Look(o Owner, pids func() []int) (reachable bool) {
 	pids = sync.OnceValue(pids)
 	f.mu.Lock()

@@ -313,7 +313,7 @@ func (a *app) toRenew() []*instance {
 	var out []*instance
 	for _, inst := range a.instances {
 		stopped := inst.state == StateStopped || inst.state == StateStopping && !inst.again && (inst.run == nil || inst.run.fault == "")
-		if !inst.surplus && !inst.unwanted && !stopped && (a.nextRun.IsZero() || !inst.settled()) {
+		if !inst.surplus && !inst.unwanted && !stopped && !inst.awaitsTime() {
 			out = append(out, inst)
 		}
 	}

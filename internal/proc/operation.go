@@ -35,6 +35,9 @@ func (c *Cluster) onAction(m actionMsg) {
 	verb := m.action.Verb
 	op := &operation{verb: verb, every: len(m.action.Targets) == 0, asks: m.asks, reply: m.reply}
 	insts, err := c.targets(m.action.Targets)
+	if op.every && (verb == VerbStart || verb == VerbRestart || verb == VerbReload) {
+		insts = slices.DeleteFunc(insts, (*instance).awaitsTime) // who wants it to run now names it
+	}
 	switch {
 	case err != nil:
 	case c.stopping && verb != VerbStop && verb != VerbKill:

@@ -49,9 +49,14 @@ func (c *Cluster) runScheduled(a *app, now time.Time) {
 	}
 }
 
+// awaitsTime tells whether the instance rests until the next time of its schedule.
+func (i *instance) awaitsTime() bool {
+	return !i.app.nextRun.IsZero() && (i.state == StateDone || i.state == StateFailed)
+}
+
 // nextRunOf says when an instance that is at rest runs by itself, or "".
 func (i *instance) nextRunOf(now time.Time) string {
-	if i.app.nextRun.IsZero() || i.state != StateDone && i.state != StateFailed {
+	if !i.awaitsTime() {
 		return ""
 	}
 	layout := "15:04:05"

@@ -77,6 +77,33 @@ func TestStopScheduled(t *testing.T) {
 	})
 }
 
+// What is done with the whole cluster is no reason to run either; who names an app means it.
+func TestScheduledRunsByName(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := runFake(t, false, func(n int, p *fakeProcess) error {
+			if p.slot == "a/0" {
+				p.exitAfter(time.Second, 0)
+			}
+			return nil
+		}, nightly(t), worker("b", 1))
+		for _, verb := range []Verb{VerbReload, VerbRestart, VerbStart} {
+			if err := f.do(verb); err != nil {
+				t.Errorf("%s: %v", verb, err)
+			}
+		}
+		if diff := cmp.Diff(map[string]int{"a/0": 0, "b/0": 3}, f.generations()); diff != "" {
+			t.Error(diff)
+		}
+		if err := f.do(VerbStart, "a"); err != nil {
+			t.Error(err)
+		}
+		if n := f.instance("a/0").Generation; n != 1 {
+			t.Errorf("it has run %d times", n)
+		}
+		f.after(10 * time.Second)
+	})
+}
+
 // Neither a new config nor a new instance is a reason to run.
 func TestScheduledRunsWaitForTheirTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -103,19 +103,6 @@ func (p *pair) nextRequests() bool {
 	return true
 }
 
-// unserved is the answer to a request that no instance gets, known if that is for one
-// of the reasons that its client is told.
-func unserved(err error) (answer []byte, known bool) {
-	text := "No instance of this app is running.\n"
-	switch {
-	case errors.Is(err, errScarce):
-		text = "Too many connections are open.\n"
-	case !errors.Is(err, errNobody):
-		return nil, false
-	}
-	return ownAnswer(http.StatusServiceUnavailable, text, "Retry-After: 1\r\n"), true
-}
-
 // awaitHead reads until a whole head is in the buffer. The error tells why
 // there will be none: io.EOF that the client has said all, perhaps with a last
 // head cut off, which no instance needs to see; errNotHTTP,

@@ -112,6 +112,19 @@ func (p *pair) conclude(answer []byte) {
 	p.linger(nil)
 }
 
+// unserved is the answer to a request that no instance gets, known if that is for one
+// of the reasons that its client is told.
+func unserved(err error) (answer []byte, known bool) {
+	text := "No instance of this app is running.\n"
+	switch {
+	case errors.Is(err, errScarce):
+		text = "Too many connections are open.\n"
+	case !errors.Is(err, errNobody):
+		return nil, false
+	}
+	return ownAnswer(http.StatusServiceUnavailable, text, "Retry-After: 1\r\n"), true
+}
+
 // ownAnswer is a response of the relay's own, which is the connection's last;
 // fields are lines to add to its head.
 func ownAnswer(status int, text, fields string) []byte {

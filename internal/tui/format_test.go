@@ -2,6 +2,7 @@ package tui
 
 import (
 	"math"
+	"slices"
 	"testing"
 
 	"clusterd/internal/proc"
@@ -102,4 +103,31 @@ func TestCutName(t *testing.T) {
 			t.Errorf("%s in %d cells: %q, want %q", c.name, c.w, got, c.want)
 		}
 	}
+}
+
+func TestNarrowColumns(t *testing.T) {
+	for n, want := range map[uint64]string{999: "999", 4096: "4k", 1 << 40: "lot"} {
+		if got := fewer(&n); got != want {
+			t.Errorf("%d: %q, want %q", n, got, want)
+		}
+	}
+	d := newDash(t, withLogs(mixed()), 80, 24, utf8NoColor)
+	a := app("big", 80, make([]proc.InstanceSnapshot, 1000)...)
+	for i := range a.Instances {
+		a.Instances[i] = ready("big", i, 1)
+	}
+	a.InstancesWanted, a.Ready = 1000, 1000
+	if got := d.stateOf(&a); got != "1000/1000" {
+		t.Errorf("%q", got)
+	}
+}
+
+// What has left the chart is not what its top is called after.
+func TestChartPeak(t *testing.T) {
+	a := app("web", 80, ready("web", 0, 1))
+	a.RequestsHistory = append([]float64{1200}, slices.Repeat([]float64{300}, 100)...)
+	d := newDash(t, withLogs(cluster(a)), 80, 24, utf8NoColor)
+	d.press("enter")
+	d.shows("300/s")
+	d.hides("1.20k/s")
 }
